@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.support.fault_proxy import FaultProxy
+from tests.support.deployment import Deployment, deploy
 from tests.support.mariadb import AWKWARD, MariaDbServer
 from tests.support.memory_server import MemoryServer
 from tests.support.postgresql import PostgresServer
@@ -15,6 +16,7 @@ from tests.support.seaweed import SeaweedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class MissingServerError(Exception):
@@ -91,3 +93,32 @@ def fault_proxy(memory_server: MemoryServer) -> Iterator[FaultProxy]:
     """A proxy in front of `memory_server`, without a script yet."""
     with FaultProxy(memory_server.address) as proxy:
         yield proxy
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/outbox.db"
+        return
+    fixture = "postgres_server" if request.param == "postgresql" else "mariadb_server"
+    server: PostgresServer | MariaDbServer = request.getfixturevalue(fixture)
+    url = server.create_database()
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture
+def deployment(
+    database_url: str, tmp_path: Path, seaweed_server: SeaweedServer
+) -> Iterator[Deployment]:
+    """An outbox of each kind, with its stores."""
+    with deploy(database_url, tmp_path, seaweed_server) as deployed:
+        yield deployed
+
+
+@pytest.fixture
+def sqlite_deployment(tmp_path: Path, seaweed_server: SeaweedServer) -> Iterator[Deployment]:
+    """An outbox in SQLite, for promises in which the database plays no part."""
+    with deploy(f"sqlite:///{tmp_path}/outbox.db", tmp_path, seaweed_server) as deployed:
+        yield deployed
