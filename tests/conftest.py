@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.support.fault_proxy import FaultProxy
 from tests.support.deployment import Deployment, deploy
+from tests.support.fault_proxy import FaultProxy
 from tests.support.mariadb import AWKWARD, MariaDbServer
 from tests.support.memory_server import MemoryServer
 from tests.support.postgresql import PostgresServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import fastcrc
@@ -49,13 +49,3 @@ def md5_hex(content: bytes) -> str:
 def composite(parts: Iterable[bytes], algorithm: str) -> bytes:
     """The digest of digests that S3 gives a multipart object."""
     return hashlib.new(algorithm, b"".join(parts), usedforsecurity=False).digest()
-
-
-def counted(chunks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
-    """Pass chunks on, never more than `size_bytes` in all: a growing file must not spill over."""
-    left = size_bytes
-    for chunk in chunks:
-        if left <= 0:
-            return
-        yield chunk[:left]
-        left -= len(chunk)

@@ -79,7 +79,7 @@ class DaemonProcess:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9, and wait for its end."""
+        """End it by SIGKILL, and wait for that."""
         self._process.kill()
         self._process.wait()
 

@@ -36,7 +36,7 @@ class Deployment:
     """
 
     def __init__(
-        self, database_url: str, directory: Path, seaweed: SeaweedServer, s3: FaultProxy,
+        self, database_url: str, directory: Path, *, seaweed: SeaweedServer, s3: FaultProxy,
         oss: OssServer, oss_front: FaultProxy,
     ) -> None:  # fmt: skip
         self.database_url, self.directory = database_url, directory
@@ -167,7 +167,9 @@ def deploy(database_url: str, directory: Path, seaweed: SeaweedServer) -> Iterat
     """A deployment, and its end."""
     oss = OssServer(bucket="outhaul-test", access_key_id="oss-id", access_key_secret="oss-secret")
     with oss, FaultProxy(seaweed.address) as s3, FaultProxy(_address(oss.url)) as oss_front:
-        deployment = Deployment(database_url, directory, seaweed, s3, oss, oss_front)
+        deployment = Deployment(
+            database_url, directory, seaweed=seaweed, s3=s3, oss=oss, oss_front=oss_front
+        )
         try:
             yield deployment
         finally:
