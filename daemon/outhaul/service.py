@@ -132,12 +132,13 @@ class Service:
         parts = self._parts
         logs.stopping(len(parts.flights), self._drain_seconds)
         self._notifier.stopping()
-        parts.scheduler.stop()
         parts.rescuer.stop(0)
         parts.claimer.stop()
         released = parts.workers.give_back(_SHUTDOWN)
         self._drain()
         released += self._cut()
+        # Until here it ticks: leases are renewed to the end of the drain.
+        parts.scheduler.stop()
         parts.renewer.stop(0)
         parts.workers.stop()
         if parts.listener:
@@ -152,7 +153,6 @@ class Service:
         end = time.monotonic() + self._drain_seconds
         while not self._hurry.is_set() and (left := end - time.monotonic()) > 0:
             self._notifier.extend(left + _CUT_SECONDS + _FLUSH_SECONDS + 5.0)
-            self._parts.renewer.tick()
             if self._parts.flights.wait_empty(min(left, 0.5)):
                 return
 
