@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 
 from outhaul.errors import RowError
 
 #: The longest key in UTF-8 bytes: OSS takes 1,023, S3 1,024; the smaller one serves both.
 MAX_KEY_BYTES = 1023
+
+#: Unicode's category Cc, whole.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def check_key(key: str) -> str:
@@ -30,9 +34,9 @@ def _fault(key: str) -> str | None:
         return f"has {size} bytes of UTF-8, where 1 to {MAX_KEY_BYTES} are allowed"
     if key[0] in "/\\":
         return "starts with / or \\"
-    if any(unicodedata.category(char) == "Cc" for char in key):
+    if _CONTROL.search(key):
         return "holds a control character"
     # boto3 sends `..` as it is, and a normalising proxy may then reach another bucket.
-    if any(segment in {"", ".", ".."} for segment in key.split("/")):
+    if _BAD_SEGMENT.search(key):
         return "has an empty, '.' or '..' segment"
     return None

@@ -55,20 +55,21 @@ def configure(style: str, level: str, stream: TextIO | None = None) -> None:
         stream: where to; standard error by default, which systemd hands to the journal.
     """
     target = stream or sys.stderr
-    renderer: Any = (
-        structlog.processors.JSONRenderer(sort_keys=True)
+    # JSON escapes whatever is not printable ASCII; for the console that is our own work.
+    rendered: list[Any] = (
+        [structlog.processors.JSONRenderer()]
         if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=target.isatty())
+        else [_one_line_each, structlog.dev.ConsoleRenderer(colors=target.isatty())]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _clean,
-            renderer,
+            *rendered,
+            _redact,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=target, level=logging.WARNING, force=True)
@@ -78,14 +79,19 @@ def configure(style: str, level: str, stream: TextIO | None = None) -> None:
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
-def _clean(
+def _one_line_each(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """One physical line per event, and nothing in it that opens a door."""
+    """One physical line per event, whatever is in a key or a path."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = _SECRET.sub(r"\1***", one_line(value, 2000))
+            event[name] = one_line(value, 2000)
     return event
+
+
+def _redact(_logger: object, _method: str, line: Any) -> str:
+    """The last look at a finished line: nothing in it may open a door."""
+    return _SECRET.sub(r"\1***", line)
 
 
 def started(worker: str, chain: str, queues: str, workers: int) -> None:

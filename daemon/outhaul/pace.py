@@ -11,8 +11,8 @@ PREFETCH_SECONDS = 2.0
 #: The most that one daemon holds beyond its workers.
 MAX_PREFETCH = 1000
 
-#: Seconds over which the pace is measured.
-_SPAN = 1.0
+#: Seconds over which the pace is measured: short, so that a burst is noticed while it lasts.
+_SPAN = 0.1
 
 
 def window(workers: int, per_second: float) -> int:

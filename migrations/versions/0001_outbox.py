@@ -34,7 +34,6 @@ _OPTIONS: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
     "mariadb_engine": "InnoDB",
     "mariadb_charset": "utf8mb4",
-    "sqlite_autoincrement": True,
 }
 _CANONICAL = (
     "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
@@ -100,7 +99,6 @@ def _outbox_checks() -> list[sa.Constraint]:
         _check("storage_key_empty", f"{size} > 0"),
         _check("storage_key_long", f"{size} <= 1023"),
         _check("next_retry_at", f"{moment} IS NOT NULL"),
-        sa.UniqueConstraint("dedupe_key", name=op.f("uq_upload_outbox_dedupe_key")),
         _check(
             "one_source",
             "CASE WHEN operation = 'delete' THEN source_path IS NULL AND payload IS NULL"
@@ -157,18 +155,18 @@ def _create_outbox() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_outbox")),
         *_outbox_checks(),
         **_OPTIONS,
+        sqlite_autoincrement=True,
     )
 
 
 def _create_attempts() -> None:
     op.create_table(
         "upload_attempts",
-        _id(),
         _need("job_id", sa.BigInteger),
+        _need("fence", sa.BigInteger),
         _need("store", _text(16)),
         _need("operation", _text(16)),
         _need("attempt", sa.Integer),
-        _need("fence", sa.BigInteger),
         _need("worker", _text(255)),
         sa.Column("started_at", _MOMENT),
         sa.Column("finished_at", _MOMENT),
@@ -179,7 +177,7 @@ def _create_attempts() -> None:
         _word("request_id", 255),
         _need("bytes_sent", sa.BigInteger),
         _word("message", 512),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_attempts")),
+        sa.PrimaryKeyConstraint("job_id", "fence", name=op.f("pk_upload_attempts")),
         _one_of(
             "upload_attempts",
             "outcome",
@@ -187,7 +185,6 @@ def _create_attempts() -> None:
         ),
         **_OPTIONS,
     )
-    op.create_index("ix_upload_attempts_job_id", "upload_attempts", ["job_id"])
 
 
 def _create_daemons() -> None:
@@ -220,6 +217,15 @@ def _index(name: str, columns: list[str], condition: str | None = None) -> None:
 
 
 def _create_indexes() -> None:
+    keyed = sa.text("dedupe_key IS NOT NULL")
+    op.create_index(
+        "uq_upload_outbox_dedupe_key",
+        "upload_outbox",
+        ["dedupe_key"],
+        unique=True,
+        postgresql_where=keyed,
+        sqlite_where=keyed,
+    )
     due = ["queue", "priority", "next_retry_at", "id"]
     if _is_mysql():
         _index("due", ["status", "crash_count", *due])

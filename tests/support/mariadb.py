@@ -125,6 +125,8 @@ class MariaDbServer:
             _program("mariadb-install-db") or "mariadb-install-db",
             "--no-defaults",
             f"--datadir={self._directory / 'data'}",
+            # Its temporary tables are named by process id: a container's clash in a shared /tmp.
+            f"--tmpdir={self._directory}",
             "--skip-test-db",
             "--skip-name-resolve",
         ]
@@ -139,6 +141,7 @@ class MariaDbServer:
     def _command(self, settings: Mapping[str, str]) -> list[str]:
         options = {
             "datadir": str(self._directory / "data"),
+            "tmpdir": str(self._directory),
             "socket": "mariadb.sock",  # relative to datadir: an absolute path may be too long
             "pid-file": str(self._directory / "data" / "mariadb.pid"),
             "bind-address": "127.0.0.1",

@@ -7,9 +7,9 @@ a later time, which is the normal picture of an outage (7 times slower at 100,00
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BindParameter, Connection, Engine, RowMapping, bindparam, select, text
 
@@ -100,7 +100,7 @@ def _claim(engine: Engine, claimant: Claimant, limit: int, which: str) -> list[J
         "limit": limit,
     }
     take = by_dialect.get(engine.dialect.name, _claim_mysql)
-    return [parse(dict(row)) for row in take(engine, values, which)]
+    return [parse(cast("Mapping[str, Any]", row)) for row in take(engine, values, which)]
 
 
 # --- PostgreSQL: one statement, committed by itself ---

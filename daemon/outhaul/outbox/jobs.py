@@ -55,7 +55,7 @@ def show_job(engine: Engine, job_id: int) -> dict[str, Any] | None:
         if found is None:
             return None
         history = connection.execute(
-            select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.id)
+            select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.fence)
         )
         return {**found, "attempts": [dict(row) for row in history.mappings()]}
 

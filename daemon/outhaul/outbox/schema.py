@@ -8,7 +8,7 @@ from sqlalchemy import DDL, Index, Table, event, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import ExecutableDDLElement
 
-from outhaul.outbox.tables import VERSION_TABLE, attempts, metadata, outbox
+from outhaul.outbox.tables import VERSION_TABLE, metadata, outbox
 
 __all__ = ["POSTGRESQL_STORAGE", "RESULTS_VIEW", "VERSION_TABLE", "metadata", "sqlite_due_trigger"]
 
@@ -43,7 +43,13 @@ Index(
 Index("ix_upload_outbox_running", outbox.c.id, **_where("status = 'running'")).ddl_if(
     callable_=_partial_only
 )
-Index("ix_upload_attempts_job_id", attempts.c.job_id)
+# Partial, so that the many rows without a key cost their updates no entry in it.
+Index(
+    "uq_upload_outbox_dedupe_key",
+    outbox.c.dedupe_key,
+    unique=True,
+    **_where("dedupe_key IS NOT NULL"),
+)
 
 #: Pending rows turn over fast: room for HOT updates, and vacuum long before a fifth is dead.
 POSTGRESQL_STORAGE = (

@@ -6,13 +6,13 @@ it the planner takes a partial index full of dead entries instead of the primary
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from outhaul.errors import one_line
-from outhaul.models import Attempt, Failure, Interrupted, Skipped, Stored
+from outhaul.outbox.settlement_row import TYPES, settlement_row
 from outhaul.outbox.transaction import autocommit, in_transaction, reading
 from outhaul.transitions import Settlement
 
@@ -31,11 +31,11 @@ def settle(engine: Engine, worker: str, settlements: Sequence[Settlement], now: 
     Returns:
         The ids that we still owned. The others were fenced: nothing was written for them.
     """
-    rows = [_row(settlement, worker, now) for settlement in settlements]
-    apply: Callable[[Engine, _Rows], set[int]] = (
-        _settle_postgresql if engine.dialect.name == "postgresql" else _settle_portably
+    rows = [settlement_row(settlement, now) for settlement in settlements]
+    apply: Callable[[Engine, str, _Rows], set[int]] = (
+        _settle_postgresql if engine.dialect.name == "postgresql" else _settle_after_looking
     )
-    return apply(engine, rows) if rows else set()
+    return apply(engine, worker, rows) if rows else set()
 
 
 def settled(engine: Engine, worker: str, settlements: Sequence[Settlement]) -> set[int]:
@@ -52,82 +52,27 @@ _ON_RECORD = text(
 ).bindparams(bindparam("ids", expanding=True))
 
 
-def _row(settlement: Settlement, worker: str, now: float) -> dict[str, Any]:
-    attempt, job, stored = settlement.attempt, settlement.job, settlement.stored
-    return {
-        "id": job.id,
-        "fence": job.fence,
-        "worker": worker,
-        "status": str(settlement.status),
-        "store": str(settlement.store),
-        "due_in": settlement.due_in,
-        "final": int(settlement.is_final),
-        "refunded": str(job.store) if settlement.refund else "",
-        "storage_type": str(job.store) if stored else None,
-        "bucket": stored.bucket if stored else None,
-        "etag": _clip(stored.etag) if stored else None,
-        "version_id": _clip(stored.version_id) if stored else None,
-        "size_bytes": settlement.pin.size_bytes if settlement.pin else None,
-        "sha256": settlement.pin.sha256 if settlement.pin else None,
-        "verified_by": stored.verified_by if stored else None,
-        "error_code": settlement.error_code,
-        "error": settlement.error,
-        **_attempt_row(attempt, settlement, now),
-    }
-
-
-def _attempt_row(attempt: Attempt, settlement: Settlement, now: float) -> dict[str, Any]:
-    http_status, request_id, code, message = _answer(attempt)
-    return {
-        "attempt_store": str(attempt.job.store),
-        "operation": str(attempt.job.operation),
-        "attempt": attempt.job.attempt,
-        "age": max(0.0, now - attempt.finished_at),
-        "duration_ms": attempt.duration_ms,
-        "outcome": str(settlement.outcome),
-        "attempt_code": code,
-        "http_status": http_status,
-        "request_id": _clip(request_id),
-        "bytes_sent": attempt.bytes_sent,
-        "message": message,
-    }
-
-
-def _clip(text: str | None) -> str | None:
-    """What a store sent, fit for a column: one odd header must not fail its whole batch."""
-    return None if text is None else one_line(text, 255)
-
-
-def _answer(attempt: Attempt) -> tuple[int | None, str | None, str | None, str | None]:
-    match attempt.result:
-        case Stored() as stored:
-            return stored.http_status, stored.request_id, None, None
-        case Failure() as failure:
-            return failure.http_status, failure.request_id, failure.code, failure.message
-        case Skipped() as skip:
-            return None, None, None, skip.message
-        case Interrupted() as cut:
-            return None, None, None, cut.message
-
-
 # --- the columns, in the words of all dialects; `v` is the settlement's row ---
 
 _REFUND = ", ".join(
-    f"{store}_attempts = {store}_attempts - CASE WHEN {{v}}refunded = '{store}' THEN 1 ELSE 0 END"
+    f"{{t}}{store}_attempts = {{o}}{store}_attempts"
+    f" - CASE WHEN {{v}}refunded = '{store}' THEN 1 ELSE 0 END"
     for store in ("s3", "oss", "local")
 )
 
+# `t` names the target where a dialect wants it named, `o` the row as it was, `v` the new values.
 _SET = (
-    "status = {v}status, current_store = {v}store, claimed_by = NULL, lease_expires_at = NULL,"
-    " next_retry_at = {due}, updated_at = {now},"
-    " completed_at = CASE WHEN {v}final = 1 THEN {now} ELSE NULL END,"
+    "{t}status = {v}status, {t}current_store = {v}store, {t}claimed_by = NULL,"
+    " {t}lease_expires_at = NULL, {t}next_retry_at = {due}, {t}updated_at = {now},"
+    " {t}completed_at = CASE WHEN {v}final = 1 THEN {now} ELSE NULL END,"
     # The bytes have a home now, so the row need not carry them any longer.
-    " payload = CASE WHEN {v}status = 'done' THEN NULL ELSE payload END,"
+    " {t}payload = CASE WHEN {v}status = 'done' THEN NULL ELSE {o}payload END,"
     f" {_REFUND},"
-    " storage_type = {v}storage_type, bucket = {v}bucket, etag = {v}etag,"
-    " version_id = {v}version_id, verified_by = {v}verified_by,"
-    " size_bytes = COALESCE({v}size_bytes, {o}size_bytes), sha256 = COALESCE({v}sha256, {o}sha256),"
-    " last_error_code = {v}error_code, last_error = {v}error"
+    " {t}storage_type = {v}storage_type, {t}bucket = {v}bucket, {t}etag = {v}etag,"
+    " {t}version_id = {v}version_id, {t}verified_by = {v}verified_by,"
+    " {t}size_bytes = COALESCE({v}size_bytes, {o}size_bytes),"
+    " {t}sha256 = COALESCE({v}sha256, {o}sha256),"
+    " {t}last_error_code = {v}error_code, {t}last_error = {v}error"
 )
 
 _ATTEMPT_COLUMNS = (
@@ -135,44 +80,20 @@ _ATTEMPT_COLUMNS = (
     " outcome, error_code, http_status, request_id, bytes_sent, message"
 )
 
-# --- PostgreSQL: one statement from arrays ---
+# --- PostgreSQL: one statement, its rows as one JSON text ---
 
-_PG_TYPES = {
-    "id": "bigint",
-    "fence": "bigint",
-    "status": "text",
-    "store": "text",
-    "due_in": "float8",
-    "final": "int",
-    "refunded": "text",
-    "storage_type": "text",
-    "bucket": "text",
-    "etag": "text",
-    "version_id": "text",
-    "size_bytes": "bigint",
-    "sha256": "text",
-    "verified_by": "text",
-    "error_code": "text",
-    "error": "text",
-    "attempt_store": "text",
-    "operation": "text",
-    "attempt": "int",
-    "age": "float8",
-    "duration_ms": "bigint",
-    "outcome": "text",
-    "attempt_code": "text",
-    "http_status": "int",
-    "request_id": "text",
-    "bytes_sent": "bigint",
-    "message": "text",
-}
+# Half the time of `unnest` on 27 arrays, and a third of the client's: it parses in C.
+_PG_ROWS = (
+    "json_to_recordset(CAST(:rows AS json)) AS v("
+    + ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
+    + ")"
+)
 
 _PG_SETTLE = text(
-    "WITH v AS (SELECT * FROM unnest("
-    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _PG_TYPES.items())
-    + f") AS v({', '.join(_PG_TYPES)})),"
+    f"WITH v AS MATERIALIZED (SELECT * FROM {_PG_ROWS}),"
     " owned AS (UPDATE upload_outbox AS o SET "
     + _SET.format(
+        t="",
         v="v.",
         o="o.",
         now="statement_timestamp()",
@@ -189,63 +110,105 @@ _PG_SETTLE = text(
 )
 
 
-def _settle_postgresql(engine: Engine, rows: _Rows) -> set[int]:
-    arrays: dict[str, Any] = {name: [row[name] for row in rows] for name in _PG_TYPES}
+def _settle_postgresql(engine: Engine, worker: str, rows: _Rows) -> set[int]:
     with autocommit(engine) as connection:
-        found = connection.execute(_PG_SETTLE, {**arrays, "worker": rows[0]["worker"]})
+        found = connection.execute(_PG_SETTLE, {"rows": json.dumps(rows), "worker": worker})
         return set(found.scalars())
 
 
-# --- the others: lock and look first, then write by primary key ---
+# --- the others: lock and look first, then write what is ours by primary key ---
 
-_NOW = {
-    "sqlite": "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')",
-    "mysql": "UTC_TIMESTAMP(6)",
-}
-_SHIFTED = {
-    "sqlite": "(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', {s})) || '000')",
-    "mysql": "UTC_TIMESTAMP(6) + INTERVAL ROUND(({s}) * 1000000) MICROSECOND",
-}
+
+def _settle_after_looking(engine: Engine, worker: str, rows: _Rows) -> set[int]:
+    kind = "sqlite" if engine.dialect.name == "sqlite" else "mysql"
+    write = _write_sqlite if kind == "sqlite" else _write_mysql
+    ordered = sorted(rows, key=lambda row: int(row["id"]))
+
+    def apply(connection: Connection) -> set[int]:
+        ids = [row["id"] for row in ordered]
+        found = connection.execute(_OWNED[kind], {"ids": ids, "worker": worker})
+        fences = {row.id: row.fence for row in found}
+        owned = [row for row in ordered if fences.get(row["id"]) == row["fence"]]
+        if owned:
+            write(connection, worker, owned)
+        return {int(row["id"]) for row in owned}
+
+    return in_transaction(engine, apply)
+
+
 _OWNED = {
     kind: text(
         f"SELECT id, fence FROM upload_outbox WHERE id IN :ids AND claimed_by = :worker{lock}"
     ).bindparams(bindparam("ids", expanding=True))
     for kind, lock in (("sqlite", ""), ("mysql", " FOR UPDATE"))
 }
-_UPDATE = {
-    kind: text(
-        "UPDATE upload_outbox SET "
-        + _SET.format(v=":", o="", now=_NOW[kind], due=_SHIFTED[kind].format(s=":due_in"))
-        + " WHERE id = :id"
+
+_RECORD = (
+    f"INSERT INTO upload_attempts ({_ATTEMPT_COLUMNS})"
+    " {values} {v}id, {v}attempt_store, {v}operation, {v}attempt, {v}fence, :worker,"
+    " {began}, {ended}, {v}duration_ms, {v}outcome, {v}attempt_code, {v}http_status,"
+    " {v}request_id, {v}bytes_sent, {v}message{end}"
+)
+
+# SQLite: a prepared statement per row, in one transaction, beats json_each by half. The driver
+# takes the named values as they are: SQLAlchemy would turn each row into a tuple first.
+
+_SQLITE_SHIFT = "(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', {s})) || '000')"
+_SQLITE_UPDATE = (
+    "UPDATE upload_outbox SET "
+    + _SET.format(
+        t="",
+        v=":",
+        o="",
+        now="(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')",
+        due=_SQLITE_SHIFT.format(s=":due_in"),
     )
-    for kind in _NOW
-}
-_RECORD = {
-    kind: text(
-        f"INSERT INTO upload_attempts ({_ATTEMPT_COLUMNS})"
-        " VALUES (:id, :attempt_store, :operation, :attempt, :fence, :worker, "
-        + _SHIFTED[kind].format(s="-:age - :duration_ms / 1000.0")
-        + ", "
-        + _SHIFTED[kind].format(s="-:age")
-        + ", :duration_ms, :outcome, :attempt_code, :http_status, :request_id, :bytes_sent,"
-        " :message)"
+    + " WHERE id = :id"
+)
+_SQLITE_RECORD = _RECORD.format(
+    v=":",
+    values="VALUES (",
+    began=_SQLITE_SHIFT.format(s="-:age - :duration_ms / 1000.0"),
+    ended=_SQLITE_SHIFT.format(s="-:age"),
+    end=")",
+)
+
+
+def _write_sqlite(connection: Connection, worker: str, rows: _Rows) -> None:
+    for row in rows:
+        row["worker"] = worker
+    connection.exec_driver_sql(_SQLITE_UPDATE, rows)
+    connection.exec_driver_sql(_SQLITE_RECORD, rows)
+
+
+# MariaDB: its driver sends executemany one round trip per row; one JSON text is two in all.
+
+_MYSQL_TYPES = {"bigint": "BIGINT", "int": "INT", "float8": "DOUBLE", "text": "VARCHAR(1024)"}
+_MYSQL_ROWS = (
+    "JSON_TABLE(:rows, '$[*]' COLUMNS ("
+    + ", ".join(f"{name} {_MYSQL_TYPES[kind]} PATH '$.{name}'" for name, kind in TYPES.items())
+    + ")) AS v"
+)
+_MYSQL_SHIFT = "UTC_TIMESTAMP(6) + INTERVAL ROUND(({s}) * 1000000) MICROSECOND"
+_MYSQL_UPDATE = text(
+    f"UPDATE {_MYSQL_ROWS} STRAIGHT_JOIN upload_outbox AS o FORCE INDEX (PRIMARY) ON o.id = v.id"
+    " SET "
+    + _SET.format(
+        t="o.", v="v.", o="o.", now="UTC_TIMESTAMP(6)", due=_MYSQL_SHIFT.format(s="v.due_in")
     )
-    for kind in _NOW
-}
+)
+_MYSQL_RECORD = text(
+    _RECORD.format(
+        v="v.",
+        values="SELECT",
+        began=_MYSQL_SHIFT.format(s="-v.age - v.duration_ms / 1000.0"),
+        ended=_MYSQL_SHIFT.format(s="-v.age"),
+        end=f" FROM {_MYSQL_ROWS}",
+    )
+)
 
 
-def _settle_portably(engine: Engine, rows: _Rows) -> set[int]:
-    kind = "sqlite" if engine.dialect.name == "sqlite" else "mysql"
-    ordered = sorted(rows, key=lambda row: int(row["id"]))
-
-    def apply(connection: Connection) -> set[int]:
-        ids = [row["id"] for row in ordered]
-        found = connection.execute(_OWNED[kind], {"ids": ids, "worker": rows[0]["worker"]})
-        fences = {row.id: row.fence for row in found}
-        owned = [row for row in ordered if fences.get(row["id"]) == row["fence"]]
-        if owned:
-            connection.execute(_UPDATE[kind], owned)
-            connection.execute(_RECORD[kind], owned)
-        return {int(row["id"]) for row in owned}
-
-    return in_transaction(engine, apply)
+def _write_mysql(connection: Connection, worker: str, rows: _Rows) -> None:
+    values = {"rows": json.dumps(rows), "worker": worker}
+    connection.execute(_MYSQL_UPDATE, values)
+    connection.execute(_MYSQL_RECORD, values)

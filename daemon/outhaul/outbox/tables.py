@@ -17,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -55,7 +54,7 @@ _OPTIONS: dict[str, Any] = {
     f"{dialect}_{option}": value
     for dialect in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
-} | {"sqlite_autoincrement": True}  # an id is never given twice: attempts outlive their jobs
+}
 
 
 def _text(length: int) -> TypeEngine[str]:
@@ -141,7 +140,6 @@ outbox = Table(
     CheckConstraint(octets("storage_key") > 0, name="storage_key_empty"),
     CheckConstraint(octets("storage_key") <= MAX_KEY_BYTES, name="storage_key_long"),
     CheckConstraint(is_moment("next_retry_at"), name="next_retry_at"),
-    UniqueConstraint("dedupe_key"),
     CheckConstraint(
         "CASE WHEN operation = 'delete' THEN source_path IS NULL AND payload IS NULL"
         " WHEN source_path IS NOT NULL THEN payload IS NULL"
@@ -149,17 +147,18 @@ outbox = Table(
         name="one_source",
     ),
     **_OPTIONS,
+    sqlite_autoincrement=True,  # an id is never given twice: attempts outlive their jobs
 )
 
 attempts = Table(
     "upload_attempts",
     metadata,
-    Column("id", _BIG, Identity(always=False), primary_key=True, autoincrement=True),
-    Column("job_id", BigInteger, nullable=False),
+    # One outcome per claim: the fence rises at every claim, and the database holds us to it.
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, primary_key=True, autoincrement=False),
     Column("store", _text(16), nullable=False),
     Column("operation", _text(16), nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("fence", BigInteger, nullable=False),
     Column("worker", _text(255), nullable=False),
     _moment("started_at"),
     _moment("finished_at"),
