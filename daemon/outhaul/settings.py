@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -92,6 +93,7 @@ class Settings(BaseModel):
 
     # the daemon
     workers: int = Field(8, alias="OUTHAUL_WORKERS", ge=1, le=256)
+    processes: int | None = Field(None, alias="OUTHAUL_PROCESSES", ge=1, le=64)
     queues: Words = Field(("default",), alias="OUTHAUL_QUEUES", min_length=1)
     lease_seconds: float = Field(90.0, alias="OUTHAUL_LEASE_SECONDS", ge=1)
     poll_seconds: float = Field(0.1, alias="OUTHAUL_POLL_SECONDS", ge=0.01, le=60)
@@ -158,6 +160,13 @@ class Settings(BaseModel):
     def use_s3(self) -> bool:
         """Whether S3 is in the chain."""
         return all((self.aws_access_key_id, self.aws_secret_access_key, self.s3_bucket_name))
+
+    @property
+    def process_count(self) -> int:
+        """How many daemons share the workers: one per core, and one on SQLite."""
+        if self.processes is None and self.database_url.get_secret_value().startswith("sqlite"):
+            return 1
+        return min(self.processes or len(os.sched_getaffinity(0)), self.workers)
 
     @property
     def chain(self) -> tuple[StoreName, ...]:

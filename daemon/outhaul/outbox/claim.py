@@ -7,11 +7,20 @@ a later time, which is the normal picture of an outage (7 times slower at 100,00
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, RowMapping, bindparam, select, text
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    CursorResult,
+    Engine,
+    RowMapping,
+    bindparam,
+    select,
+    text,
+)
 
 from outhaul.models import Job, StoreName
 from outhaul.outbox.clock import db_now
@@ -33,6 +42,9 @@ class Claimant:
     first: StoreName
     queues: Sequence[str]
 
+
+_Values = dict[str, Any]
+_Row = dict[str, Any]
 
 _FRESH = "crash_count = 0"
 _SUSPECT = "crash_count > 0"
@@ -88,7 +100,7 @@ _SUSPECTS_DUE = (
 
 
 def _claim(engine: Engine, claimant: Claimant, limit: int, which: str) -> list[Job | BadRow]:
-    by_dialect: dict[str, Callable[[Engine, dict[str, Any], str], list[RowMapping]]] = {
+    by_dialect: dict[str, Callable[[Engine, dict[str, Any], str], Sequence[_Row]]] = {
         "postgresql": _claim_postgresql,
         "sqlite": _claim_sqlite,
     }
@@ -100,7 +112,12 @@ def _claim(engine: Engine, claimant: Claimant, limit: int, which: str) -> list[J
         "limit": limit,
     }
     take = by_dialect.get(engine.dialect.name, _claim_mysql)
-    return [parse(cast("Mapping[str, Any]", row)) for row in take(engine, values, which)]
+    return [parse(row) for row in take(engine, values, which)]
+
+
+def _rows(result: CursorResult[Any]) -> list[_Row]:
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result]
 
 
 # --- PostgreSQL: one statement, committed by itself ---
@@ -127,9 +144,9 @@ _PG_CLAIM = {
 }
 
 
-def _claim_postgresql(engine: Engine, values: dict[str, Any], which: str) -> list[RowMapping]:
+def _claim_postgresql(engine: Engine, values: _Values, which: str) -> list[_Row]:
     with autocommit(engine) as connection:
-        return list(connection.execute(_PG_CLAIM[which], values).mappings())
+        return _rows(connection.execute(_PG_CLAIM[which], values))
 
 
 # --- the others: look without locks, then take lane by lane in one short transaction ---
@@ -153,9 +170,7 @@ def _probe(now: str, which: str) -> Any:
     )
 
 
-def _due_lanes(
-    connection: Connection, probe: Any, values: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+def _due_lanes(connection: Connection, probe: Any, values: _Values) -> Iterator[dict[str, Any]]:
     lanes = [
         (priority, queue)
         for queue in values["queues"]
@@ -180,19 +195,19 @@ _SQLITE_CLAIM = {
 }
 
 
-def _claim_sqlite(engine: Engine, values: dict[str, Any], which: str) -> list[RowMapping]:
+def _claim_sqlite(engine: Engine, values: _Values, which: str) -> list[_Row]:
     with reading(engine) as connection:
         lanes = list(_due_lanes(connection, _SQLITE_PROBE[which], values))
     if not lanes:
         return []
 
-    def take(connection: Connection) -> list[RowMapping]:
-        rows: list[RowMapping] = []
+    def take(connection: Connection) -> list[_Row]:
+        rows: list[_Row] = []
         for lane in lanes:
             left = values["limit"] - len(rows)
             if left > 0:
                 found = connection.execute(_SQLITE_CLAIM[which], {**lane, "limit": left})
-                rows += found.mappings()
+                rows += _rows(found)
         return rows
 
     return in_transaction(engine, take)
@@ -202,7 +217,7 @@ _MYSQL_NOW = "UTC_TIMESTAMP(6)"
 _MYSQL_PROBE = {which: _probe(_MYSQL_NOW, which) for which in (_FRESH, _SUSPECT)}
 _MYSQL_LOCK = {
     which: text(
-        "SELECT id FROM upload_outbox WHERE "
+        f"SELECT {_COLUMNS.format(metadata='metadata')} FROM upload_outbox WHERE "
         + _due(_MYSQL_NOW, which).format(priority=":priority")
         + " ORDER BY next_retry_at, id LIMIT :limit FOR UPDATE SKIP LOCKED"
     )
@@ -216,31 +231,35 @@ _MYSQL_TAKE = text(
     )
     + " WHERE id IN :ids"
 ).bindparams(_IDS)
-_MYSQL_READ = text(
-    f"SELECT {_COLUMNS.format(metadata='metadata')} FROM upload_outbox WHERE id IN :ids"
-).bindparams(_IDS)
 
 
-def _claim_mysql(engine: Engine, values: dict[str, Any], which: str) -> list[RowMapping]:
-    """MariaDB has no UPDATE .. RETURNING: lock by SKIP LOCKED, write by primary key, read."""
+def _claim_mysql(engine: Engine, values: _Values, which: str) -> list[_Row]:
+    """MariaDB has no UPDATE .. RETURNING: read under lock, then write by primary key."""
     with reading(engine) as connection:
         lanes = list(_due_lanes(connection, _MYSQL_PROBE[which], values))
     if not lanes:
         return []
 
-    def take(connection: Connection) -> list[RowMapping]:
-        ids: list[int] = []
+    def take(connection: Connection) -> list[_Row]:
+        rows: list[_Row] = []
         for lane in lanes:
-            left = values["limit"] - len(ids)
+            left = values["limit"] - len(rows)
             if left > 0:
                 found = connection.execute(_MYSQL_LOCK[which], {**lane, "limit": left})
-                ids += found.scalars()
-        if not ids:
-            return []
-        rank = {job_id: place for place, job_id in enumerate(ids)}
-        # Sorted, so that two daemons never wait for each other crosswise.
-        connection.execute(_MYSQL_TAKE, {**values, "ids": sorted(ids)})
-        rows = connection.execute(_MYSQL_READ, {"ids": ids}).mappings()
-        return sorted(rows, key=lambda row: rank[row["id"]])
+                rows += [_taken(row, values["first"]) for row in found.mappings()]
+        if rows:
+            # Sorted, so that two daemons never wait for each other crosswise.
+            ids = sorted(row["id"] for row in rows)
+            connection.execute(_MYSQL_TAKE, {**values, "ids": ids})
+        return rows
 
     return in_transaction(engine, take)
+
+
+def _taken(row: RowMapping, first: str) -> _Row:
+    """A locked row as the UPDATE is about to leave it: nobody else can change it before."""
+    taken = dict(row)
+    taken["fence"] += 1
+    taken["current_store"] = taken["current_store"] or first
+    taken[f"{taken['current_store']}_attempts"] += 1
+    return taken
