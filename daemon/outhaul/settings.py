@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -118,7 +118,7 @@ class Settings(BaseModel):
     @field_validator("source_roots")
     @classmethod
     def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        if not value or any(not root.is_absolute() or root == Path("/") for root in value):
+        if not value or any(not root.is_absolute() or _is_everything(root) for root in value):
             raise ValueError("must be absolute directories, and not the root of all")
         return value
 
@@ -183,16 +183,30 @@ class Settings(BaseModel):
         )
 
 
-_REGIONAL_OSS = re.compile(r"oss-[a-z]+(-[a-z]+)*(-[0-9]+)?\.aliyuncs\.com")
+_REGIONAL_OSS = re.compile(r"oss-(?!accelerate)[a-z0-9]+(-[a-z0-9]+)*(?<!-internal)\.aliyuncs\.com")
+
+
+def _is_everything(root: Path) -> bool:
+    """Whether a root is `/`, or may lead there: `//` and `/spool/..` are other spellings of it."""
+    return root == Path(root.anchor) or ".." in root.parts
 
 
 def _https_unless_loopback(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{url!r} is not an endpoint such as https://host")
+    parts = _endpoint(url)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         return url.rstrip("/")
-    raise ValueError(f"{url!r} must be https: only loopback endpoints may be http")
+    raise ValueError("must be https: only loopback endpoints may be http")
+
+
+def _endpoint(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        plain = parts.hostname and parts.port != 0 and not parts.username
+    except ValueError:  # in words that may quote a secret
+        plain = False
+    if not plain or parts.query or parts.fragment:
+        raise ValueError("this is not an endpoint such as https://host")
+    return parts
 
 
 def setting_names() -> dict[str, str]:
@@ -201,12 +215,20 @@ def setting_names() -> dict[str, str]:
 
 
 def masked(value: Any) -> Any:
-    """A value fit for a screen: secrets as stars, a database URL without its password."""
+    """A value fit for a screen: secrets as stars."""
     if isinstance(value, SecretStr):
-        text = value.get_secret_value()
-        if "://" in text:
-            return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", text)
         return "***"
     if isinstance(value, tuple):
         return [masked(item) for item in value]
     return str(value) if isinstance(value, Path | Verify) else value
+
+
+def without_password(url: str) -> str:
+    """A database URL fit for a screen.
+
+    A password ends at the last `@`: it may hold any other character. Options may be secrets too.
+    """
+    if "://" not in url:
+        return "***"
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|secret)[^=&]*=)[^&]*", r"\1***", shown)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import BindParameter, Connection, Engine, RowMapping, bindparam, select, text
@@ -40,8 +41,11 @@ _SUSPECT = "crash_count > 0"
 _COLUMNS = (
     "id, fence, operation, queue, storage_key, source_path, content_type, {metadata} AS metadata,"
     " expected_sha256, on_success, if_exists, current_store, s3_attempts, oss_attempts,"
-    " local_attempts, crash_count, sha256"
+    " local_attempts, crash_count, sha256, priority, next_retry_at"
 )
+
+#: UPDATE .. RETURNING and IN keep no order.
+_ORDER = itemgetter("priority", "next_retry_at", "id")
 
 _CHARGE = ", ".join(
     f"{store}_attempts = {store}_attempts"
@@ -100,7 +104,8 @@ def _claim(engine: Engine, claimant: Claimant, limit: int, which: str) -> list[J
         "limit": limit,
     }
     take = by_dialect.get(engine.dialect.name, _claim_mysql)
-    return [parse(cast("Mapping[str, Any]", row)) for row in take(engine, values, which)]
+    rows = sorted(take(engine, values, which), key=_ORDER)
+    return [parse(cast("Mapping[str, Any]", row)) for row in rows]
 
 
 # --- PostgreSQL: one statement, committed by itself ---
@@ -115,10 +120,11 @@ _PG_COLUMNS = _COLUMNS.format(metadata="CAST(metadata AS text)")
 _PG_CLAIM = {
     which: text(
         f"{_PG_TAKE} WHERE id = ANY(ARRAY("
-        "SELECT picked.id FROM generate_series(0, 9) AS lane(priority)"
-        " CROSS JOIN unnest(CAST(:queues AS text[])) AS served(queue)"
+        # Sorted: the planner may else walk all priorities of one queue before the next queue.
+        "SELECT picked.id FROM (SELECT priority, queue FROM generate_series(0, 9) AS priority"
+        " CROSS JOIN unnest(CAST(:queues AS text[])) AS queue ORDER BY priority) AS lane"
         " CROSS JOIN LATERAL (SELECT id FROM upload_outbox"
-        f" WHERE status = 'pending' AND {which} AND queue = served.queue"
+        f" WHERE status = 'pending' AND {which} AND queue = lane.queue"
         " AND priority = lane.priority AND next_retry_at <= statement_timestamp()"
         " ORDER BY next_retry_at, id LIMIT :limit FOR UPDATE SKIP LOCKED) AS picked"
         f" LIMIT :limit)) RETURNING {_PG_COLUMNS}"
@@ -137,20 +143,17 @@ def _claim_postgresql(engine: Engine, values: dict[str, Any], which: str) -> lis
 _LANES = " UNION ALL ".join(f"SELECT {priority} AS priority" for priority in range(10))
 
 
-def _due(now: str, which: str) -> str:
-    return (
-        f"status = 'pending' AND {which} AND queue = :queue AND next_retry_at <= {now}"
-        " AND priority = {priority}"
-    )
+def _waiting(which: str, priority: str) -> str:
+    return f"status = 'pending' AND {which} AND queue = :queue AND priority = {priority}"
 
 
-def _probe(now: str, which: str) -> Any:
+def _due(now: str, which: str, priority: str = ":priority") -> str:
+    return f"{_waiting(which, priority)} AND next_retry_at <= {now}"
+
+
+def _probe(is_due: str) -> Any:
     """Which priorities have anything due: an idle daemon asks this and takes no lock."""
-    due = _due(now, which).format(priority="lane.priority")
-    return text(
-        f"SELECT lane.priority FROM ({_LANES}) AS lane"
-        f" WHERE EXISTS (SELECT 1 FROM upload_outbox WHERE {due}) ORDER BY lane.priority"
-    )
+    return text(f"SELECT priority FROM ({_LANES}) AS lane WHERE {is_due} ORDER BY priority")
 
 
 def _due_lanes(
@@ -167,12 +170,17 @@ def _due_lanes(
 
 _SQLITE_NOW = "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 _SQLITE_LEASE = "(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', :lease)) || '000')"
-_SQLITE_PROBE = {which: _probe(_SQLITE_NOW, which) for which in (_FRESH, _SUSPECT)}
+_SQLITE_PROBE = {
+    which: _probe(
+        f"EXISTS (SELECT 1 FROM upload_outbox WHERE {_due(_SQLITE_NOW, which, 'lane.priority')})"
+    )
+    for which in (_FRESH, _SUSPECT)
+}
 _SQLITE_CLAIM = {
     which: text(
         _TAKE.format(now=_SQLITE_NOW, lease=_SQLITE_LEASE)
         + " WHERE id IN (SELECT id FROM upload_outbox WHERE "
-        + _due(_SQLITE_NOW, which).format(priority=":priority")
+        + _due(_SQLITE_NOW, which)
         + " ORDER BY next_retry_at, id LIMIT :limit) RETURNING "
         + _COLUMNS.format(metadata="metadata")
     )
@@ -199,11 +207,18 @@ def _claim_sqlite(engine: Engine, values: dict[str, Any], which: str) -> list[Ro
 
 
 _MYSQL_NOW = "UTC_TIMESTAMP(6)"
-_MYSQL_PROBE = {which: _probe(_MYSQL_NOW, which) for which in (_FRESH, _SUSPECT)}
+# The first of each lane: for EXISTS, MariaDB reads every pending row of the queue.
+_MYSQL_PROBE = {
+    which: _probe(
+        f"(SELECT next_retry_at FROM upload_outbox WHERE {_waiting(which, 'lane.priority')}"
+        f" ORDER BY next_retry_at LIMIT 1) <= {_MYSQL_NOW}"
+    )
+    for which in (_FRESH, _SUSPECT)
+}
 _MYSQL_LOCK = {
     which: text(
         "SELECT id FROM upload_outbox WHERE "
-        + _due(_MYSQL_NOW, which).format(priority=":priority")
+        + _due(_MYSQL_NOW, which)
         + " ORDER BY next_retry_at, id LIMIT :limit FOR UPDATE SKIP LOCKED"
     )
     for which in (_FRESH, _SUSPECT)
@@ -237,10 +252,8 @@ def _claim_mysql(engine: Engine, values: dict[str, Any], which: str) -> list[Row
                 ids += found.scalars()
         if not ids:
             return []
-        rank = {job_id: place for place, job_id in enumerate(ids)}
         # Sorted, so that two daemons never wait for each other crosswise.
         connection.execute(_MYSQL_TAKE, {**values, "ids": sorted(ids)})
-        rows = connection.execute(_MYSQL_READ, {"ids": ids}).mappings()
-        return sorted(rows, key=lambda row: rank[row["id"]])
+        return list(connection.execute(_MYSQL_READ, {"ids": ids}).mappings())
 
     return in_transaction(engine, take)
