@@ -60,6 +60,20 @@ def database(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
+def outbox_database(settings: Settings) -> Iterator[Engine]:
+    """The engine of a database whose outbox is of this version.
+
+    Raises:
+        ConfigError: the URL is not usable.
+        SchemaError: there is no outbox, or one of another version.
+        DBAPIError: the database is away.
+    """
+    with database(settings) as engine:
+        migrate.require_current(engine, settings.database_schema)
+        yield engine
+
+
+@contextmanager
 def stores(settings: Settings) -> Iterator[Mapping[StoreName, Store]]:
     """The configured stores, in the order of the chain."""
     with ThreadPoolExecutor(settings.workers * PARTS_IN_FLIGHT, "part") as pool:
@@ -132,13 +146,17 @@ def worker_name() -> str:
 
 
 @contextmanager
-def service(settings: Settings) -> Iterator[Service]:
+def service(settings: Settings, *, patient: bool = True) -> Iterator[Service]:
     """A daemon, checked and wired, not yet started.
+
+    Args:
+        settings: what it works with.
+        patient: whether to wait for a database that is away.
 
     Raises:
         ConfigError: no store is configured, or the server is too old.
         SchemaError: the schema is not this version's.
-        DBAPIError: the database refuses us for another reason than being away.
+        DBAPIError: the database refuses us, or is away and we are not patient.
     """
     if not settings.chain:
         raise ConfigError(
@@ -147,7 +165,10 @@ def service(settings: Settings) -> Iterator[Service]:
         )
     notifier = Notifier()
     with database(settings) as engine, stores(settings) as opened:
-        _await_database(settings, engine, notifier)
+        if patient:
+            _await_database(settings, engine, notifier)
+        else:
+            _check_database(settings, engine)
         yield _wire(settings, engine, opened, notifier)
 
 
@@ -213,6 +234,7 @@ def _wire(
         workers.submit,
         workers=settings.workers,
         lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
         outage=outage,
     )
     keeper = Keeper(outbox, flights, settings.lease_seconds)

@@ -62,7 +62,7 @@ def _libc() -> ctypes.CDLL:
 
 def _walk(root: int, parts: tuple[str, ...]) -> int:
     """Stricter than openat2: a link anywhere in the path is refused."""
-    if ".." in parts or not parts:
+    if ".." in parts:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     directory = os.dup(root)
     try:
@@ -71,6 +71,6 @@ def _walk(root: int, parts: tuple[str, ...]) -> int:
             following = os.open(part, flags, dir_fd=directory)
             os.close(directory)
             directory = following
-        return os.open(parts[-1], _FLAGS, dir_fd=directory)
+        return os.open(parts[-1] if parts else ".", _FLAGS, dir_fd=directory)
     finally:
         os.close(directory)

@@ -19,8 +19,11 @@ from outhaul.pace import Pace, window
 #: How often a daemon looks for jobs that a crash has touched.
 SUSPECT_SECONDS = 1.0
 
-#: Longest wait for a tick that never comes: the loop outlives its scheduler.
+#: How late a tick may be before we do without it: the loop outlives its scheduler.
 _PATIENCE = 1.0
+
+#: How long a stop waits for a claim that the database does not answer.
+_STOP_SECONDS = 5.0
 
 
 class Claimer:
@@ -32,6 +35,7 @@ class Claimer:
         submit: takes each claimed row.
         workers: how many uploads run at once.
         lease_seconds: for how long a claim is ours.
+        poll_seconds: how often a tick is to come.
         outage: the database's absence.
     """
 
@@ -43,10 +47,12 @@ class Claimer:
         *,
         workers: int,
         lease_seconds: float,
+        poll_seconds: float,
         outage: Outage,
     ) -> None:
         self._outbox, self._flights, self._submit = outbox, flights, submit
         self._workers, self._lease, self._outage = workers, lease_seconds, outage
+        self._poll = poll_seconds
         self._pace = Pace()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -66,9 +72,12 @@ class Claimer:
         self._wake.set()
 
     def landed(self) -> None:
-        """A job was settled: while the outbox holds more, its place is filled at once."""
+        """A job was settled: while the outbox holds more, its place is filled at once.
+
+        With the last one landed we look again in any case: to be idle is to know of nothing due.
+        """
         self._pace.count()
-        if self._hungry:
+        if self._hungry or not len(self._flights):
             self._wake.set()
 
     def stop(self) -> None:
@@ -76,7 +85,7 @@ class Claimer:
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=10 * _PATIENCE)
+            self._thread.join(timeout=_STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -93,8 +102,14 @@ class Claimer:
                 self._stopping.wait(_PATIENCE)
             else:
                 if not again:
-                    self._wake.wait(_PATIENCE)
-                    self._wake.clear()
+                    self._rest()
+
+    def _rest(self) -> None:
+        """Until the next tick."""
+        overdue = time.monotonic() + self._poll + _PATIENCE
+        while not self._wake.wait(_PATIENCE) and time.monotonic() < overdue:
+            self.progressed = time.monotonic()
+        self._wake.clear()
 
     def _cycle(self, now: float) -> bool:
         """Claim once; whether to claim again without waiting."""

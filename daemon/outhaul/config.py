@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from outhaul.errors import ConfigError
-from outhaul.settings import Settings, masked, setting_names
+from outhaul.settings import Settings, masked, setting_names, without_password
 
 #: Names a TOML file whose keys are the environment's names.
 FILE_VARIABLE = "OUTHAUL_CONFIG_FILE"
@@ -31,10 +31,12 @@ class Loaded:
 
     def effective(self) -> list[tuple[str, Any, str]]:
         """Name, value fit for a screen, and source of every setting."""
-        return [
-            (name, masked(getattr(self.settings, field)), self.sources.get(name, "default"))
-            for name, field in setting_names().items()
-        ]
+        shown = {name: masked(getattr(self.settings, of)) for name, of in setting_names().items()}
+        # As in force, not as written: on by itself once all five OSS settings are there.
+        shown["USE_OSS_STORAGE"] = self.settings.use_oss
+        url = self.settings.database_url.get_secret_value()
+        shown["OUTHAUL_DATABASE_URL"] = without_password(url)
+        return [(name, value, self.sources.get(name, "default")) for name, value in shown.items()]
 
 
 def load(environment: Mapping[str, str] | None = None) -> Loaded:
@@ -86,7 +88,7 @@ def _from_file(env: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         with Path(path).open("rb") as file:
             values = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{FILE_VARIABLE}: cannot read {path}: {error}") from error
     if unknown := sorted(set(values) - set(setting_names())):
         raise ConfigError(f"{path} holds unknown settings: {', '.join(unknown)}")

@@ -6,6 +6,7 @@ import enum
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from outhaul import migrate
 from outhaul.beneath import has_openat2
 from outhaul.digests import digest
-from outhaul.errors import OuthaulError, StoreError
+from outhaul.errors import OuthaulError, StoreError, one_line
 from outhaul.models import StoreName
 from outhaul.outbox.clock import db_now
 from outhaul.outbox.engine import check_server
@@ -58,12 +59,12 @@ class Finding:
 def examine_database(engine: Engine, settings: Settings) -> Iterator[Finding]:
     """Reachability, schema, durability and clock of the outbox."""
     try:
-        check_server(engine)
         migrate.require_current(engine, settings.database_schema)
+        check_server(engine)
     except (OuthaulError, SQLAlchemyError) as error:
-        original = getattr(error, "orig", None) or error
+        words = one_line(" ".join(str(getattr(error, "orig", None) or error).split()))
         advice = "check OUTHAUL_DATABASE_URL, then run `outhaul db upgrade`"
-        yield Finding("database", Verdict.FAILED, str(original).splitlines()[0], advice)
+        yield Finding("database", Verdict.FAILED, words, advice)
         return
     yield Finding("database", Verdict.OK, f"{engine.dialect.name}, schema {migrate.head()}")
     yield from _durability(engine)
@@ -76,7 +77,12 @@ _DURABLE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "sqlite": (("synchronous", "2"), ("journal_mode", "wal")),
 }
 
-_STRICTER = {"synchronous_commit": {"remote_write", "remote_apply"}, "synchronous": {"3"}}
+#: Other values that are as good: stricter ones, and other servers' spellings.
+_AS_GOOD = {
+    "synchronous_commit": {"remote_write", "remote_apply"},
+    "synchronous": {"3"},
+    "innodb_doublewrite": {"1", "DETECT_AND_RECOVER"},
+}
 
 
 def _durability(engine: Engine) -> Iterator[Finding]:
@@ -84,7 +90,7 @@ def _durability(engine: Engine) -> Iterator[Finding]:
     dialect = "mysql" if engine.dialect.name == "mariadb" else engine.dialect.name
     for name, wanted in _DURABLE[dialect]:
         value = _variable(engine, dialect, name)
-        good = value.lower() == wanted.lower() or value in _STRICTER.get(name, set())
+        good = value.lower() == wanted.lower() or value in _AS_GOOD.get(name, set())
         verdict = Verdict.OK if good else Verdict.WARNING
         advice = "" if good else f"set {name} = {wanted}, or a crash of its server can lose jobs"
         yield Finding(f"durability: {name}", verdict, value, advice)
@@ -234,8 +240,11 @@ def open_content(path: Path) -> OpenFile:
         OuthaulError: it cannot be opened.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block
     except OSError as error:
         raise OuthaulError(f"cannot read {path}: {error.strerror}") from error
     seen = os.fstat(descriptor)
+    if not stat.S_ISREG(seen.st_mode):
+        os.close(descriptor)
+        raise OuthaulError(f"cannot read {path}: not a regular file")
     return OpenFile(descriptor, seen.st_size, seen)

@@ -8,7 +8,8 @@ OuthaulError
 |-- SourceError            the bytes cannot be read, or are not the bytes: SOURCE_*
 |-- StoreError             a store refused, failed, or could not be reached
 |   `-- BadStoreReplyError a store said yes and did not prove it
-`-- InterruptedAttemptError  we cut the attempt short ourselves
+|-- InterruptedAttemptError  we cut the attempt short ourselves
+`-- ProvisioningError      the service cannot be installed or removed as planned
 
 The class docstring is the default message, written for the operator.
 """
@@ -23,9 +24,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MESSAGE_LIMIT = 500
 
 
+def printable(text: str) -> str:
+    """Escape what could forge a line, steer a terminal, or break an UPDATE."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Escape what could forge a log line or break an UPDATE, and cap the length."""
-    escaped = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    """The text as one printable line of limited length."""
+    escaped = printable(text)
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
@@ -94,3 +100,9 @@ class BadStoreReplyError(StoreError):
 
 class InterruptedAttemptError(OuthaulError):
     """The attempt was cut short by outhaul itself."""
+
+
+class ProvisioningError(OuthaulError):
+    """The service cannot be installed or removed as planned."""
+
+    code = "PROVISIONING"

@@ -34,7 +34,8 @@ class Flights:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._flights: dict[int, Flight] = {}
+        # By id and fence: a job given up may be claimed again before its old flight has landed.
+        self._flights: dict[tuple[int, int], Flight] = {}
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
@@ -45,12 +46,13 @@ class Flights:
         """Enter claimed jobs. The lease counts from before the claim was sent."""
         with self._changed:
             for job in jobs:
-                self._flights[job.id] = Flight(job, Transfer(self._budget), claimed, lease_ends)
+                flight = Flight(job, Transfer(self._budget), claimed, lease_ends)
+                self._flights[job.id, job.fence] = flight
 
     def start(self, job: Job) -> Transfer:
         """A worker begins: the attempt's clock starts now."""
         with self._changed:
-            flight = self._flights[job.id]
+            flight = self._flights[job.id, job.fence]
             flight.started = True
             flight.transfer.begin()
             return flight.transfer
@@ -58,34 +60,35 @@ class Flights:
     def attempt_over(self, job: Job) -> None:
         """A worker is done; the lease is held until the settle is committed."""
         with self._changed:
-            if flight := self._flights.get(job.id):
+            if flight := self._flights.get((job.id, job.fence)):
                 flight.over = True
 
-    def land(self, job_ids: Iterable[int]) -> None:
+    def land(self, jobs: Iterable[Job]) -> None:
         """Settled: no longer held."""
         with self._changed:
-            for job_id in job_ids:
-                self._flights.pop(job_id, None)
+            for job in jobs:
+                self._flights.pop((job.id, job.fence), None)
             self._changed.notify_all()
 
     def held(self) -> dict[int, int]:
         """Job id to fence, of everything in flight."""
         with self._changed:
-            return {job_id: flight.job.fence for job_id, flight in self._flights.items()}
+            return {flight.job.id: flight.job.fence for flight in self._flights.values()}
 
     def jobs(self) -> list[Job]:
         """Everything in flight."""
         with self._changed:
             return [flight.job for flight in self._flights.values()]
 
-    def renewed(self, asked: Mapping[int, int], kept: set[int], lease_ends: float) -> list[int]:
-        """Extend what was renewed; return the ids that were asked for and are lost."""
+    def renewed(self, asked: Mapping[int, int], kept: set[int], lease_ends: float) -> list[Job]:
+        """Extend what was renewed; return the jobs that were asked for and are lost."""
         with self._changed:
-            for job_id in kept:
-                if flight := self._flights.get(job_id):
-                    flight.lease_ends = lease_ends
             # A job that was settled meanwhile is no longer held, and not lost.
-            return [i for i in asked if i in self._flights and i not in kept]
+            flights = [self._flights[key] for key in asked.items() if key in self._flights]
+            for flight in flights:
+                if flight.job.id in kept:
+                    flight.lease_ends = lease_ends
+            return [flight.job for flight in flights if flight.job.id not in kept]
 
     def cancel(self, cut: Interrupted, where: Callable[[Flight], bool]) -> list[int]:
         """Cut short the attempts that match; returns their ids."""

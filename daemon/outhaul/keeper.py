@@ -85,13 +85,13 @@ class Keeper:
         kept = self._outbox.renew(held)
         lost = self._flights.renewed(held, kept, now + self._lease)
         if lost:
-            logs.leases_lost(lost)
-            self._flights.cancel(_LOST, lambda flight: flight.job.id in lost)
+            logs.leases_lost([job.id for job in lost])
+            self._flights.cancel(_LOST, lambda flight: flight.job in lost)
         self._outbox.beat(len(held))
 
     def rescue(self) -> None:
-        """Take back the jobs of vanished daemons."""
-        for rescued in self._outbox.rescue():
+        """Take back the jobs of vanished daemons, and claims of ours that never reached us."""
+        for rescued in self._outbox.rescue(self._flights.held()):
             logs.job_rescued(rescued)
 
     def _abandon_ending(self, now: float) -> None:

@@ -6,11 +6,12 @@ print Authorization headers at DEBUG, so they are held at WARNING whatever the l
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -37,10 +38,11 @@ _CLAMPED = (
     "sqlalchemy",
 )
 
-#: What a signed URL or header looks like, wherever it turns up.
+#: What a signed URL or header looks like, wherever it turns up: as text, in a repr, in JSON.
 _SECRET = re.compile(
-    r"(?i)((?:x-amz-|x-oss-)?(?:signature|credential|security-token|ossaccesskeyid)=|"
-    r"authorization:\s*)[^\s&\"']+"
+    r"(?i)((?:signature|credential|security-token|ossaccesskeyid|authorization)"
+    r"(?:\s*[:=]\s*|\\?[\"']\s*:\s*\\?[\"']))"
+    r"(?:(?:aws|oss|aws4-hmac-sha256|oss4-hmac-sha256|basic|bearer)\s+)?[^\s&\"'\\,;]+"
 )
 
 _log = structlog.get_logger("outhaul")
@@ -69,14 +71,34 @@ def configure(style: str, level: str, stream: TextIO | None = None) -> None:
             _redact,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unfailing(target))),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(stream=target, level=logging.WARNING, force=True)
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_LibraryLine(logging.BASIC_FORMAT))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in _CLAMPED:
         logging.getLogger(name).setLevel(logging.WARNING)
     # A skipped tick is no news: the next one is 100 ms away.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+class _Unfailing:
+    """A stream whose disk may be full and whose reader may be gone: no upload stops for its log.
+
+    An error in the thread that settles would end it, and no job would ever be settled again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _one_line_each(
@@ -92,6 +114,13 @@ def _one_line_each(
 def _redact(_logger: object, _method: str, line: Any) -> str:
     """The last look at a finished line: nothing in it may open a door."""
     return _SECRET.sub(r"\1***", line)
+
+
+class _LibraryLine(logging.Formatter):
+    """What a library has to say for itself, held to the same rules."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _redact(None, "", one_line(super().format(record), 2000))
 
 
 def started(worker: str, chain: str, queues: str, workers: int) -> None:
@@ -197,12 +226,14 @@ def failed_cycle(name: str, error: Exception) -> None:
     _log.error("Cycle failed", cycle=name, error=f"{type(error).__name__}: {error}")
 
 
-def refused_to_start(error: OuthaulError) -> None:
-    """The configuration or the schema is not usable."""
-    _log.critical("outhaul does not start", error=error.message)
+def refused_to_start(error: Exception) -> None:
+    """The configuration, the schema or the database is not usable."""
+    words = error.message if isinstance(error, OuthaulError) else _database_words(error)
+    _log.critical("outhaul does not start", error=words)
 
 
 def _database_words(error: Exception) -> str:
     """The driver's words, without the statement and its parameters."""
     original = getattr(error, "orig", None) or error
-    return one_line(f"{type(original).__name__}: {original}", 300)
+    words = " ".join(str(original).split())
+    return one_line(f"{type(original).__name__}: {words}", 300)

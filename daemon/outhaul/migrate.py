@@ -11,10 +11,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from outhaul.errors import SchemaError
 from outhaul.outbox.schema import VERSION_TABLE
+from outhaul.outbox.transaction import reading
 
 #: One migrates, the others wait: any number that no application is likely to lock on.
 _LOCK_NUMBER = 0x6F757468
@@ -32,20 +34,26 @@ def head() -> str:
 
 def current(engine: Engine) -> str | None:
     """The revision of a database; None if outhaul was never set up in it."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         return _current(connection)
 
 
 def upgrade(engine: Engine, schema: str | None = None, revision: str = "head") -> None:
-    """Bring a database up to a revision; of two that try at once, one does and one waits."""
-    with _locked(engine, schema) as connection:
+    """Bring a database up to a revision; of two that try at once, one does and one waits.
+
+    Raises:
+        SchemaError: the database is at a revision that this version does not know.
+    """
+    with _locked(engine, schema) as connection, _plain_words():
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, schema: str | None = None, revision: str = "base") -> None:
     """Take a database down to a revision. What the tables held is lost."""
-    with _locked(engine, schema) as connection:
+    with _locked(engine, schema) as connection, _plain_words():
         command.downgrade(_config(connection), revision)
+        if _current(connection) is None:
+            connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
 
 
 def sql(dialect: str, revision: str = "head") -> str:
@@ -97,19 +105,38 @@ def _scripts() -> Path:
 
 
 @contextmanager
+def _plain_words() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise SchemaError(f"{error}: install the version of outhaul that knows it") from error
+
+
+@contextmanager
 def _locked(engine: Engine, schema: str | None) -> Iterator[Connection]:
     """One transaction (SQLite, PostgreSQL) or one named lock (MariaDB) around a migration."""
-    with engine.begin() as connection:
-        name = connection.dialect.name
-        if name == "postgresql":
+    with engine.connect() as connection, _named_lock(connection), connection.begin():
+        # SQLite's BEGIN IMMEDIATE is the lock.
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK_NUMBER})
+            # Under the lock: of two that create a schema at once, IF NOT EXISTS fails one.
             if schema:
                 connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK_NUMBER})
-        elif name != "sqlite":  # SQLite's BEGIN IMMEDIATE is the lock
-            _take_named_lock(connection)
         yield connection
-        if name not in {"sqlite", "postgresql"}:
-            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
+
+
+@contextmanager
+def _named_lock(connection: Connection) -> Iterator[None]:
+    """MariaDB's lock outlives transactions: it is given up after the last commit, come what may."""
+    if connection.dialect.name in {"sqlite", "postgresql"}:
+        yield
+        return
+    _take_named_lock(connection)
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
 
 
 def _take_named_lock(connection: Connection) -> None:

@@ -108,12 +108,13 @@ def decide(job: Job, failure: Failure, rules: Rules, draw: float) -> Decision:
         draw: a random number in [0, 1) that places the wait within its jitter.
     """
     delays = rules.delays[job.operation]
-    if is_retryable(failure, rules) and job.attempt <= len(delays):
-        # An attempt can be given back, so a job may stand at attempt 0: it waits like the first.
-        return Wait(wait_seconds(delays, max(job.attempt, 1), rules.jitter, draw))
-    if failure.origin is not Origin.STORE:
+    # An attempt can be given back, so a job may stand at attempt 0: it waits like the first.
+    attempt = max(job.attempt, 1)
+    if is_retryable(failure, rules) and attempt <= len(delays):
+        return Wait(wait_seconds(delays, attempt, rules.jitter, draw))
+    if failure.origin is not Origin.STORE or job.operation is not Operation.UPLOAD:
         return Bury()
-    following = next_store(rules.chain, job.store) if job.operation is Operation.UPLOAD else None
+    following = next_store(rules.chain, job, len(delays))
     return Bury() if following is None else NextStore(following)
 
 
@@ -131,12 +132,11 @@ def wait_seconds(delays: Sequence[float], attempt: int, jitter: float, draw: flo
     return delays[attempt - 1] * (1.0 + jitter * draw)
 
 
-def next_store(chain: Sequence[StoreName], store: StoreName) -> StoreName | None:
-    """The store after `store`; the first one for a store that is no longer configured."""
-    if store not in chain:
-        return chain[0] if chain else None
-    following = list(chain).index(store) + 1
-    return chain[following] if following < len(chain) else None
+def next_store(chain: Sequence[StoreName], job: Job, retries: int) -> StoreName | None:
+    """The next store with tries left; any of the chain if the job's own is not in it any more."""
+    left = chain[chain.index(job.store) + 1 :] if job.store in chain else chain
+    # The chain can change under a job: a store that has had its tries gets no further one.
+    return next((store for store in left if job.attempts.get(store, 0) <= retries), None)
 
 
 def is_poison(crash_count: int) -> bool:

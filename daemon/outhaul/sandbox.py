@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from outhaul.provisioning.access import Accounts, ProvisioningError, owners_count
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from outhaul.errors import ProvisioningError
 
 #: The directory that every unit lets the daemon read and write.
 SPOOL = Path("/var/spool/outhaul")
@@ -31,34 +29,34 @@ _HIDDEN = {
     "/var/tmp": "PrivateTmp",  # noqa: S108 - refused, never used
     "/dev": "PrivateDevices",
 }
+# outbox is the units' own; membership of root would open far more than a spool.
+_NOT_JOINED = {"outbox", "root", "0"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spool:
-    """A directory that clients hand over files in.
-
-    `group` is the group that owns it, None while the directory does not exist.
-    """
+    """A directory that clients hand over files in, and the group that owns it."""
 
     path: Path
-    group: str | None
+    group: str
 
 
-def look_at_spool(path: Path, root: Path) -> Spool:
-    """Find out who owns the spool directory `path` of the system below `root`.
+def spool_at(path: Path, root: Path) -> Spool:
+    """Look at the spool directory `path` of the system below `root`.
 
     Raises:
-        ProvisioningError: it cannot be looked at, or is no directory.
+        ProvisioningError: there is no such directory, the sandbox hides it, or a unit file cannot
+            name it.
     """
+    _refuse_hidden("spool", path, "use a directory below /srv or /var/spool")
+    seen = root / path.relative_to("/")
     try:
-        found = (root / path.relative_to("/")).stat()
-    except FileNotFoundError:
-        return Spool(path, None)
+        is_directory = stat.S_ISDIR(seen.stat().st_mode)
     except OSError as error:
         raise ProvisioningError(f"spool {path}: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not is_directory:
         raise ProvisioningError(f"spool {path}: not a directory")
-    return Spool(path, Accounts(root).group_name(found.st_gid) if owners_count() else "outbox")
+    return Spool(path, _group(seen, root))
 
 
 def refuse_executable(executable: Path, root: Path) -> None:
@@ -67,36 +65,23 @@ def refuse_executable(executable: Path, root: Path) -> None:
     Raises:
         ProvisioningError: there is no such program, or the sandbox hides it or its interpreter.
     """
+    advice = "install outhaul system-wide, for example with `pipx install --global outhaul`"
+    for path in (executable, _resolved(executable, root)):
+        _refuse_hidden("executable", path, advice)
     seen = root / executable.relative_to("/")
     if not seen.is_file():
         raise ProvisioningError(f"there is no executable {executable}")
-    advice = "install outhaul system-wide, for example with `pipx install --global outhaul`"
-    for path in (executable, _resolved(executable, root)):
-        _refuse("executable", path, advice)
     with seen.open("rb") as script:
         shebang = _SHEBANG.match(script.readline(_SHEBANG_LIMIT))
     if shebang:
         interpreter = _resolved(Path(os.fsdecode(shebang[1])), root)
-        _refuse(f"the interpreter of {executable},", interpreter, advice)
-
-
-def refuse_spool(spool: Spool) -> None:
-    """Stop before opening a directory that the service could not see all the same.
-
-    Raises:
-        ProvisioningError: the sandbox hides the directory, or a unit file cannot name it.
-    """
-    _refuse("spool", spool.path, "use a directory below /srv or /var/spool")
+        _refuse_hidden(f"the interpreter of {executable},", interpreter, advice)
 
 
 def drop_in(spools: Sequence[Spool]) -> str:
-    """Return the drop-in that opens `spools` to the units.
-
-    Their groups are joined, but for outbox, which the units are in, and root, which would open
-    far more than the spool.
-    """
+    """Return the drop-in that opens `spools` to the units, and has them join their groups."""
     paths = [str(spool.path) for spool in spools]
-    groups = sorted({spool.group for spool in spools if spool.group} - {"outbox", "root"})
+    groups = sorted({spool.group for spool in spools} - _NOT_JOINED)
     lines = [
         "# Written by `outhaul systemd install --spool`; the next run with --spool replaces it.",
         "[Service]",
@@ -107,7 +92,7 @@ def drop_in(spools: Sequence[Spool]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _refuse(what: str, path: Path, advice: str) -> None:
+def _refuse_hidden(what: str, path: Path, advice: str) -> None:
     if _PLAIN_PATH.fullmatch(str(path)) is None:
         raise ProvisioningError(f"{what} {path}: a unit needs a plain path, without spaces")
     for hidden, directive in _HIDDEN.items():
@@ -120,3 +105,11 @@ def _refuse(what: str, path: Path, advice: str) -> None:
 def _resolved(path: Path, root: Path) -> Path:
     """Follow symlinks; those of an image lead out of it, so there only the name counts."""
     return path.resolve() if root == Path("/") else path
+
+
+def _group(directory: Path, root: Path) -> str:
+    """The name of the owning group; its number in an image, whose names are not this system's."""
+    if root == Path("/"):
+        with suppress(KeyError):
+            return directory.group()
+    return str(directory.stat().st_gid)

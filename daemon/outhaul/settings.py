@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -93,7 +92,7 @@ class Settings(BaseModel):
 
     # the daemon
     workers: int = Field(8, alias="OUTHAUL_WORKERS", ge=1, le=256)
-    processes: int | None = Field(None, alias="OUTHAUL_PROCESSES", ge=1, le=64)
+    processes: int = Field(1, alias="OUTHAUL_PROCESSES", ge=1, le=64)
     queues: Words = Field(("default",), alias="OUTHAUL_QUEUES", min_length=1)
     lease_seconds: float = Field(90.0, alias="OUTHAUL_LEASE_SECONDS", ge=1)
     poll_seconds: float = Field(0.1, alias="OUTHAUL_POLL_SECONDS", ge=0.01, le=60)
@@ -120,7 +119,7 @@ class Settings(BaseModel):
     @field_validator("source_roots")
     @classmethod
     def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        if not value or any(not root.is_absolute() or root == Path("/") for root in value):
+        if not value or any(not root.is_absolute() or _is_everything(root) for root in value):
             raise ValueError("must be absolute directories, and not the root of all")
         return value
 
@@ -162,13 +161,6 @@ class Settings(BaseModel):
         return all((self.aws_access_key_id, self.aws_secret_access_key, self.s3_bucket_name))
 
     @property
-    def process_count(self) -> int:
-        """How many daemons share the workers: one per core, and one on SQLite."""
-        if self.processes is None and self.database_url.get_secret_value().startswith("sqlite"):
-            return 1
-        return min(self.processes or len(os.sched_getaffinity(0)), self.workers)
-
-    @property
     def chain(self) -> tuple[StoreName, ...]:
         """The stores in the order in which they are tried."""
         configured = {
@@ -192,16 +184,30 @@ class Settings(BaseModel):
         )
 
 
-_REGIONAL_OSS = re.compile(r"oss-[a-z]+(-[a-z]+)*(-[0-9]+)?\.aliyuncs\.com")
+_REGIONAL_OSS = re.compile(r"oss-(?!accelerate)[a-z0-9]+(-[a-z0-9]+)*(?<!-internal)\.aliyuncs\.com")
+
+
+def _is_everything(root: Path) -> bool:
+    """Whether a root is `/`, or may lead there: `//` and `/spool/..` are other spellings of it."""
+    return root == Path(root.anchor) or ".." in root.parts
 
 
 def _https_unless_loopback(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{url!r} is not an endpoint such as https://host")
+    parts = _endpoint(url)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         return url.rstrip("/")
-    raise ValueError(f"{url!r} must be https: only loopback endpoints may be http")
+    raise ValueError("must be https: only loopback endpoints may be http")
+
+
+def _endpoint(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        plain = parts.hostname and parts.port != 0 and not parts.username
+    except ValueError:  # in words that may quote a secret
+        plain = False
+    if not plain or parts.query or parts.fragment:
+        raise ValueError("this is not an endpoint such as https://host")
+    return parts
 
 
 def setting_names() -> dict[str, str]:
@@ -210,12 +216,20 @@ def setting_names() -> dict[str, str]:
 
 
 def masked(value: Any) -> Any:
-    """A value fit for a screen: secrets as stars, a database URL without its password."""
+    """A value fit for a screen: secrets as stars."""
     if isinstance(value, SecretStr):
-        text = value.get_secret_value()
-        if "://" in text:
-            return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", text)
         return "***"
     if isinstance(value, tuple):
         return [masked(item) for item in value]
     return str(value) if isinstance(value, Path | Verify) else value
+
+
+def without_password(url: str) -> str:
+    """A database URL fit for a screen.
+
+    A password ends at the last `@`: it may hold any other character. Options may be secrets too.
+    """
+    if "://" not in url:
+        return "***"
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|secret)[^=&]*=)[^&]*", r"\1***", shown)

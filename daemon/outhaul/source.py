@@ -24,6 +24,7 @@ _BLOCK = 1 << 20
 _CODES = {
     errno.ENOENT: "SOURCE_MISSING",
     errno.ENOTDIR: "SOURCE_MISSING",
+    errno.ENAMETOOLONG: "SOURCE_MISSING",  # no file can have that name
     errno.EXDEV: "SOURCE_OUTSIDE_ROOTS",
     errno.ELOOP: "SOURCE_NOT_REGULAR",
     errno.ENXIO: "SOURCE_NOT_REGULAR",  # a socket
@@ -126,7 +127,7 @@ class OpenFile:
 
         A link count or ctime alone is no change: an unlinked open file is still whole.
         """
-        now = os.fstat(self.descriptor)
+        now = _stat(self.descriptor)
         if (now.st_size, now.st_mtime_ns) != (self.seen.st_size, self.seen.st_mtime_ns):
             raise SourceError("SOURCE_CHANGED", "the source changed while it was being read")
 
@@ -193,11 +194,15 @@ class Sources:
             with _open(self.roots, path) as file:
                 if digest(file.blocks()).sha256 != sha256:
                     return False
+                file.confirm()
+                # Hashing takes a while: by now the name may lead to another file.
+                if not os.path.samestat(os.lstat(path), file.seen):
+                    return False
                 Path(path).unlink()
         except SourceError as error:
             return error.code == "SOURCE_MISSING"
-        except OSError:
-            return False
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
         return True
 
 
@@ -236,8 +241,15 @@ def _open(roots: Sequence[Path], path: str) -> Iterator[OpenFile]:
         os.close(descriptor)
 
 
+def _stat(descriptor: int) -> os.stat_result:
+    try:
+        return os.fstat(descriptor)
+    except OSError as error:  # a network file system that went away
+        raise _refusal(error) from error
+
+
 def _regular(descriptor: int) -> OpenFile:
-    seen = os.fstat(descriptor)
+    seen = _stat(descriptor)
     if not stat.S_ISREG(seen.st_mode):
         raise SourceError("SOURCE_NOT_REGULAR", "the source is not a regular file")
     # A hard link into a root is a way to name a file that its maker may not read.

@@ -6,6 +6,7 @@ import queue
 import random
 import threading
 import time
+from dataclasses import replace
 
 from outhaul import transitions
 from outhaul.errors import RowError
@@ -80,10 +81,17 @@ class Workers:
             return self._refused(claimed.job, claimed.error)
         if claimed.store not in self._uploader.stores:
             return self._settle(_failed(claimed, _not_configured(claimed)))
+        if claimed.attempt > 1 + len(self._rules.delays[claimed.operation]):
+            return self._passed_over(claimed)
         return self._settle(self._uploader.attempt(claimed, self._flights.start(claimed)))
 
     def _refused(self, job: Job, error: RowError) -> Settlement:
         return self._settle(_failed(job, Failure(error.code, error.message, Origin.ROW)))
+
+    def _passed_over(self, job: Job) -> Settlement:
+        """Crashes are charged too: a store that has had all its tries gets no further one."""
+        failure = Failure("TRIES_SPENT", f"crashes have used up the tries at {job.store}")
+        return replace(self._settle(_failed(job, failure)), refund=True)
 
     def _settle(self, attempt: Attempt) -> Settlement:
         return transitions.settle(attempt, self._rules, random.random())  # noqa: S311 - jitter

@@ -55,7 +55,13 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            self._settle(batch)
+            try:
+                self._settle(batch)
+            except Exception as error:  # noqa: BLE001 - a bug must not end settling for good
+                logs.failed_cycle("settle", error)
+            finally:
+                # Settled or not, they are renewed no longer: what was not will be rescued.
+                self._flights.land(settlement.job for settlement in batch)
 
     def _next_batch(self) -> list[Settlement]:
         batch: list[Settlement] = []
@@ -71,7 +77,7 @@ class Writer:
 
     def _settle(self, batch: list[Settlement]) -> None:
         owned = self._commit(batch)
-        self._flights.land(settlement.job.id for settlement in batch)
+        self._flights.land(settlement.job for settlement in batch)
         for settlement in batch:
             if settlement.job.id in owned:
                 logs.job_settled(settlement)

@@ -95,7 +95,7 @@ def _outbox_checks() -> list[sa.Constraint]:
         _one_of("upload_outbox", "if_exists", "overwrite", "skip", "fail"),
         _one_of("upload_outbox", "storage_type", "s3", "oss", "local"),
         _one_of("upload_outbox", "current_store", "s3", "oss", "local"),
-        _check("priority", "priority BETWEEN 0 AND 9"),
+        _check("priority", "priority IN (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"),
         _check("storage_key_empty", f"{size} > 0"),
         _check("storage_key_long", f"{size} <= 1023"),
         _check("next_retry_at", f"{moment} IS NOT NULL"),
@@ -268,3 +268,6 @@ def downgrade() -> None:
     op.execute("DROP VIEW upload_results")
     for table in ("upload_daemons", "upload_attempts", "upload_outbox"):
         op.drop_table(table)
+    if _dialect() == "postgresql":
+        # The trigger of OUTHAUL_NOTIFY went with its table; its function did not.
+        op.execute("DROP FUNCTION IF EXISTS upload_outbox_notify()")

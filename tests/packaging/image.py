@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from typing import TYPE_CHECKING
 
 from click.testing import CliRunner, Result
 
 from outhaul.cli.systemd import systemd
-from tests.packaging.means import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: The console script that every image has.
 EXECUTABLE = "/usr/local/lib/outhaul/bin/outhaul"
+
+
+class SystemdTools:
+    """The programs of systemd that work without a systemd that runs."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """The command that would install them, or None if they are here."""
+        if shutil.which("systemd-sysusers") and shutil.which("systemd-analyze"):
+            return None
+        return "sudo apt-get install -y --no-install-recommends systemd"
 
 
 def place_executable(image: Path, path: str, interpreter: str) -> None:
@@ -37,8 +47,3 @@ def install(image: Path, *options: str) -> Result:
 def drop_in(image: Path, unit: str = "outhaul.service") -> str:
     """Return the drop-in that opens spools."""
     return (image / f"etc/systemd/system/{unit}.d/spool.conf").read_text()
-
-
-def need_root() -> None:
-    """Only root can give files away, so only there owners are set."""
-    need(given=os.geteuid() == 0, missing="needs root: sudo python -m pytest tests/packaging")

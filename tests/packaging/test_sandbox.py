@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.packaging.image import drop_in, install, need_root, place_executable, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from outhaul.sandbox import Spool
+from outhaul.sandbox import drop_in as written
+from tests.packaging.image import EXECUTABLE, drop_in, install, place_executable, run
 
 
 def test_a_spool_elsewhere_gets_a_drop_in(image: Path) -> None:
     """Both daemons may read and write it, and join the group that owns it."""
-    need_root()
+
     spool = image / "srv/uploads"
     spool.mkdir(parents=True)
-    os.chown(spool, 0, 4242)
-    (image / "etc").mkdir()
-    (image / "etc/group").write_text("uploads:x:4242:\n")
+    group = os.getgid() or 4242
+    os.chown(spool, -1, group)
 
     install(image, "--spool=/srv/uploads")
 
@@ -29,32 +26,32 @@ def test_a_spool_elsewhere_gets_a_drop_in(image: Path) -> None:
         "[Service]",
         "Environment=OUTHAUL_SOURCE_ROOTS=/var/spool/outhaul:/srv/uploads",
         "ReadWritePaths=/srv/uploads",
-        "SupplementaryGroups=uploads",
+        f"SupplementaryGroups={group}",
     ]
     assert drop_in(image, "outhaul@.service") == drop_in(image)
 
 
-def test_a_spool_of_roots_group_does_not_make_the_daemon_a_member(image: Path) -> None:
-    """Group root opens more than a spool."""
-    need_root()
-    (image / "srv/uploads").mkdir(parents=True)
+@pytest.mark.parametrize("group", ["root", "outbox", "0"])
+def test_groups_that_open_too_much_or_nothing_new_are_not_joined(group: str) -> None:
+    """Group root opens more than a spool, and the units are in outbox already."""
 
-    install(image, "--spool=/srv/uploads")
-
-    assert "SupplementaryGroups" not in drop_in(image)
+    assert "SupplementaryGroups" not in written([Spool(Path("/srv/uploads"), group)])
 
 
-def test_a_missing_spool_is_created_for_the_clients(image: Path) -> None:
-    """It is made like the default one, and one below that needs no drop-in."""
-    install(image, "--spool=/var/spool/outhaul/reports")
+def test_a_spool_below_the_default_one_needs_no_drop_in(image: Path) -> None:
+    """What is open already is not opened again."""
 
-    assert stat.S_IMODE((image / "var/spool/outhaul/reports").stat().st_mode) == 0o2770
+    (image / "var/spool/outhaul/reports").mkdir(parents=True)
+
+    assert install(image, "--spool=/var/spool/outhaul/reports").exit_code == 0
+
     assert not (image / "etc/systemd/system/outhaul.service.d").exists()
 
 
 @pytest.mark.parametrize("path", ["/home/me/bin/outhaul", "/root/bin/outhaul", "/tmp/bin/outhaul"])
 def test_an_executable_out_of_sight_is_refused(image: Path, path: str) -> None:
     """The sandbox hides home and temporary directories, so the service could not start."""
+
     place_executable(image, path, "/usr/bin/python3")
 
     result = run("install", image, f"--executable={path}")
@@ -66,6 +63,7 @@ def test_an_executable_out_of_sight_is_refused(image: Path, path: str) -> None:
 
 def test_an_interpreter_out_of_sight_is_refused(image: Path) -> None:
     """A script in a good place is no use with a Python in somebody's home directory."""
+
     place_executable(image, "/opt/o/outhaul", "/root/.local/share/uv/python/bin/python")
 
     result = run("install", image, "--executable=/opt/o/outhaul")
@@ -74,22 +72,37 @@ def test_an_interpreter_out_of_sight_is_refused(image: Path) -> None:
     assert "the interpreter of /opt/o/outhaul, /root/.local" in result.stderr
 
 
+def test_an_executable_that_is_missing_is_refused(image: Path) -> None:
+    """A unit is written only for a program that is there."""
+
+    result = run("install", image, f"--executable={EXECUTABLE}-2")
+
+    assert result.exit_code == 1
+    assert result.stderr == f"outhaul: there is no executable {EXECUTABLE}-2\n"
+
+
 @pytest.mark.parametrize("spool", ["/home/me/out", "/tmp/out", "/srv/with space", "/srv/50%", "/"])
 def test_a_spool_the_service_cannot_use_is_refused(image: Path, spool: str) -> None:
     """Out of sight, not expressible in a unit, or everything: no unit is written for those."""
+
+    (image / spool.lstrip("/")).mkdir(parents=True, exist_ok=True)
+
     result = install(image, f"--spool={spool}")
 
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: spool {spool}: ")
+    assert result.stderr.startswith(f"outhaul: spool {spool}: ")
     assert not (image / "etc").exists()
 
 
-def test_a_spool_that_is_a_file_is_refused(image: Path) -> None:
-    """A spool holds files; a file opened by mistake would be writable to the daemon."""
+def test_a_spool_that_is_no_directory_is_refused(image: Path) -> None:
+    """ReadWritePaths= of what is not there fails the start, and a file is not what was meant."""
+
     (image / "srv").mkdir()
     (image / "srv/file").touch()
 
-    result = install(image, "--spool=/srv/file")
+    told = [install(image, f"--spool=/srv/{name}").stderr for name in ("file", "missing")]
 
-    assert result.exit_code == 1
-    assert result.stderr == "Error: spool /srv/file: not a directory\n"
+    assert told == [
+        "outhaul: spool /srv/file: not a directory\n",
+        "outhaul: spool /srv/missing: No such file or directory\n",
+    ]

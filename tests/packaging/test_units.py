@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 from outhaul.config import FILE_VARIABLE, load
 from outhaul.settings import setting_names
 from outhaul.systemd import UNITS, Installation
-from tests.packaging.means import need
+from tests.conftest import need
+from tests.packaging.image import SystemdTools
 
 SHIPPED = Path(__file__).parents[2] / "systemd"
 DAEMONS = ["outhaul.service", "outhaul@.service"]
@@ -22,10 +22,7 @@ DAEMONS = ["outhaul.service", "outhaul@.service"]
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """The units as installed for an executable that exists: `verify` looks for it."""
-    need(
-        given=shutil.which("systemd-analyze") is not None,
-        missing="needs systemd-analyze: apt-get install -y --no-install-recommends systemd",
-    )
+    need(SystemdTools)
     installation = Installation(Path("/bin/true"), shipped=SHIPPED)
     for name in UNITS:
         (tmp_path / name).write_text(installation.text(name))

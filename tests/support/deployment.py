@@ -133,7 +133,9 @@ class Deployment:
 
     def attempts(self, job_id: int) -> list[dict[str, Any]]:
         """A job's attempt rows, oldest first."""
-        return self.query("SELECT * FROM upload_attempts WHERE job_id = :id ORDER BY fence", id=job_id)
+        return self.query(
+            "SELECT * FROM upload_attempts WHERE job_id = :id ORDER BY fence", id=job_id
+        )
 
     def wait_final(self, *job_ids: int, seconds: float = 30.0) -> list[dict[str, Any]]:
         """The rows of jobs, once each has reached its end."""

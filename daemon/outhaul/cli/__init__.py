@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from outhaul import __version__
+from outhaul.cli.exit_codes import ExitCode
+from outhaul.cli.reply import JSON_FLAG, failed
 
 #: Command to the module that holds it.
 _COMMANDS = {
@@ -26,6 +31,20 @@ _COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported one by one, when needed."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command line; where JSON is asked for, a wrong one is answered in JSON too."""
+        words = list(sys.argv[1:] if args is None else args)
+        if JSON_FLAG not in words:
+            return super().main(words, *more, **extra)
+        try:
+            return super().main(words, *more, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            code = ExitCode(error.exit_code)
+            click.echo(failed(code.name, error.format_message()))
+            sys.exit(code)
+        except click.Abort:
+            sys.exit(ExitCode.FAILED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in alphabetical order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from outhaul.cli.reply import Reply, Table, replies
@@ -15,12 +17,23 @@ def config() -> Reply:
 
     loaded = load()
     chain = list(loaded.settings.chain)
-    # As in force, not as written: on by itself once all five OSS settings are there.
-    in_force = {"USE_OSS_STORAGE": loaded.settings.use_oss}
-    rows = [(name, in_force.get(name, value), source) for name, value, source in loaded.effective()]
+    rows = loaded.effective()
     data = {
         "chain": chain,
         "settings": {name: {"value": value, "source": source} for name, value, source in rows},
     }
     told = f"stores, in order: {' -> '.join(chain) or 'none'}"
-    return Reply(data, [told, Table(("setting", "value", "source"), rows)])
+    written = [(name, _as_written(name, value), source) for name, value, source in rows]
+    return Reply(data, [told, Table(("setting", "value", "source"), written)])
+
+
+def _as_written(name: str, value: Any) -> Any:
+    """A value as the environment would have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, list):
+        separator = ":" if name == "OUTHAUL_SOURCE_ROOTS" else ","
+        return separator.join(str(_as_written(name, item)) for item in value)
+    return value

@@ -36,7 +36,7 @@ def upgrade() -> Reply:
 @db.command()
 @replies
 def current() -> Reply:
-    """Show the revision of the database and the one this version works with."""
+    """Compare the database's revision with ours."""
     from outhaul import migrate  # noqa: PLC0415 - loads alembic
     from outhaul.app import database  # noqa: PLC0415
     from outhaul.config import load  # noqa: PLC0415
@@ -44,7 +44,12 @@ def current() -> Reply:
     with database(load().settings) as engine:
         found, wanted = migrate.current(engine), migrate.head()
     table = Table(("database", "outhaul"), [(found or "nothing", wanted)])
-    return Reply({"database": found, "outhaul": wanted, "ok": found == wanted}, [table])
+    advice = (
+        []
+        if found == wanted
+        else ["they differ: run `outhaul db upgrade`, or install the other version"]
+    )
+    return Reply({"database": found, "outhaul": wanted, "ok": found == wanted}, [table, *advice])
 
 
 @db.command()
@@ -55,14 +60,13 @@ def current() -> Reply:
 )
 @replies
 def sql(dialect: str | None) -> Reply:
-    """Print the statements that create the tables, for those who run them by hand."""
-    from sqlalchemy.engine import make_url  # noqa: PLC0415
-
+    """Print the SQL of it all, to be run by hand."""
     from outhaul import migrate  # noqa: PLC0415 - loads alembic
     from outhaul.config import load  # noqa: PLC0415
+    from outhaul.outbox.engine import parse_url  # noqa: PLC0415
 
     if dialect is None:
-        url = make_url(load().settings.database_url.get_secret_value())
-        dialect = url.get_backend_name()
+        url = load().settings.database_url.get_secret_value()
+        dialect = parse_url(url).get_backend_name()
     statements = migrate.sql(dialect)
     return Reply({"dialect": dialect, "sql": statements}, [statements.rstrip()])

@@ -12,6 +12,7 @@ import click
 
 from outhaul.cli.exit_codes import ExitCode
 from outhaul.cli.reply import Reply, Table, replies
+from outhaul.errors import ConfigError
 
 if TYPE_CHECKING:
     from outhaul.doctor import Finding
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 )
 @replies
 def doctor(file: Path | None, retry: str | None) -> Reply:
-    """Test the database and every configured store, with a small object or with FILE."""
+    """Test the database and every configured store.
+
+    A small object, or FILE, is stored, proven, read back and deleted again.
+    """
     from outhaul.config import load  # noqa: PLC0415 - pydantic costs 0.2 s
 
     settings = load().settings
@@ -39,8 +43,11 @@ def _examination(settings: Settings, file: Path | None) -> Reply:
 
     findings = list(_findings(settings, file))
     bad = [finding for finding in findings if finding.verdict is Verdict.FAILED]
+    doubtful = [finding for finding in findings if finding.verdict is Verdict.WARNING]
     rows = [(f.verdict, f.check, f.found, f.advice) for f in findings]
     told = f"{len(bad)} of {len(findings)} checks failed" if bad else "everything works"
+    if doubtful:
+        told += f"; {len(doubtful)} of {len(findings)} ask for a look"
     data = [
         {"check": f.check, "verdict": f.verdict, "found": f.found, "advice": f.advice}
         for f in findings
@@ -53,8 +60,11 @@ def _findings(settings: Settings, file: Path | None) -> Iterator[Finding]:
     from outhaul import app  # noqa: PLC0415 - loads sqlalchemy
     from outhaul import doctor as examiner  # noqa: PLC0415
 
-    with app.database(settings) as engine:
-        yield from examiner.examine_database(engine, settings)
+    try:
+        with app.database(settings) as engine:
+            yield from examiner.examine_database(engine, settings)
+    except ConfigError as error:
+        yield examiner.Finding("database", examiner.Verdict.FAILED, error.message)
     yield from examiner.examine_machine(settings)
     content = examiner.open_content(file) if file else None
     with app.stores(settings) as stores:

@@ -15,6 +15,9 @@ from outhaul.errors import JobNotFoundError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+#: What a 64-bit id can be.
+_ID = click.IntRange(1, (1 << 63) - 1)
+
 _LISTED = ("id", "status", "storage_type", "storage_key", "last_error_code", "updated_at")
 _HIDDEN = {"attempts"}
 _ATTEMPT = (
@@ -33,10 +36,10 @@ _ATTEMPT = (
 
 @contextmanager
 def _engine() -> Iterator[Engine]:
-    from outhaul.app import database  # noqa: PLC0415 - the database costs half a second
+    from outhaul.app import outbox_database  # noqa: PLC0415 - the database costs half a second
     from outhaul.config import load  # noqa: PLC0415
 
-    with database(load().settings) as engine:
+    with outbox_database(load().settings) as engine:
         yield engine
 
 
@@ -46,12 +49,23 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--status", type=click.Choice(["pending", "running", "done", "failed", "cancelled"]))
-@click.option("--store", "storage_type", type=click.Choice(["s3", "oss", "local"]))
+@click.option(
+    "--status",
+    type=click.Choice(["pending", "running", "done", "failed", "cancelled"]),
+    help="Jobs in this state.",
+)
+@click.option(
+    "--store",
+    "storage_type",
+    type=click.Choice(["s3", "oss", "local"]),
+    help="Jobs whose bytes this store holds.",
+)
 @click.option("--error", "error_code", help="Jobs whose last error has this code.")
 @click.option("--key-prefix", help="Jobs whose key begins so.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--before", "before_id", type=int, help="Go on below this id.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
+)
+@click.option("--before", "before_id", type=_ID, help="Go on below this id.")
 @replies
 def list_(**wanted: Any) -> Reply:
     """List jobs, newest first; filters combine."""
@@ -59,11 +73,12 @@ def list_(**wanted: Any) -> Reply:
 
     with _engine() as engine:
         found = list_jobs(engine, Filter(**wanted))
-    return Reply(found, [Table(_LISTED, [[job[name] for name in _LISTED] for job in found])])
+    table = Table(_LISTED, [[job[name] for name in _LISTED] for job in found])
+    return Reply(found, [table if found else "no such jobs"])
 
 
 @jobs.command()
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=_ID, metavar="ID")
 @replies
 def show(job_id: int) -> Reply:
     """Show one job and every attempt it took."""
@@ -81,20 +96,20 @@ def show(job_id: int) -> Reply:
 
 
 @click.command()
-@click.argument("job_ids", type=int, nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", type=_ID, nargs=-1, required=True, metavar="ID...")
 @replies
 def retry(job_ids: tuple[int, ...]) -> Reply:
-    """Start failed or cancelled jobs anew; their history stays."""
+    """Start failed or cancelled jobs anew. Their history stays."""
     from outhaul.outbox.jobs import requeue  # noqa: PLC0415
 
     return _steered(job_ids, requeue, "requeued", "failed or cancelled")
 
 
 @click.command()
-@click.argument("job_ids", type=int, nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", type=_ID, nargs=-1, required=True, metavar="ID...")
 @replies
 def cancel(job_ids: tuple[int, ...]) -> Reply:
-    """Cancel pending or failed jobs; one that is under way is left alone."""
+    """Cancel pending or failed jobs. One that is under way is left alone."""
     from outhaul.outbox.jobs import cancel as cancel_jobs  # noqa: PLC0415
 
     return _steered(job_ids, cancel_jobs, "cancelled", "pending or failed")

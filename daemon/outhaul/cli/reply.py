@@ -13,12 +13,16 @@ from typing import Any, NoReturn
 import click
 
 from outhaul.cli.exit_codes import ExitCode
-from outhaul.errors import ConfigError, JobNotFoundError, OuthaulError, SchemaError, one_line
+from outhaul.cli.failure import Failure, explain
+from outhaul.errors import printable
+
+#: What asks for JSON, on every command that answers.
+JSON_FLAG = "--json"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings."""
+    """Rows under headings; nothing at all without rows."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -36,32 +40,52 @@ class Reply:
 def replies(function: Callable[..., Reply]) -> Callable[..., None]:
     """Give a command `--json`, and turn its `Reply`, or its failure, into output and exit code."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+    @click.option(JSON_FLAG, "as_json", is_flag=True, help="Answer with one JSON object.")
     @functools.wraps(function)
     def command(*args: Any, as_json: bool, **kwargs: Any) -> None:
         try:
             reply = function(*args, **kwargs)
-        except OuthaulError as error:
-            _fail(error, as_json=as_json)
-        except Exception as error:
-            if not _is_database_error(error):
-                raise
-            _fail(error, as_json=as_json)
+        except click.ClickException:
+            raise
+        except UnicodeEncodeError as error:
+            raise click.UsageError("the arguments must be valid UTF-8") from error
+        except Exception as error:  # noqa: BLE001 - whatever it is, one line and one exit code
+            _fail(explain(error), as_json=as_json)
         _print(reply, as_json=as_json)
         sys.exit(reply.exit_code)
 
     return command
 
 
+def failed(code: str, message: str, **more: Any) -> str:
+    """The envelope of what went wrong."""
+    return _envelope(ok=False, error={"code": code, "message": message}, **more)
+
+
+def _fail(failure: Failure, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(failed(failure.code, failure.message))
+    else:
+        click.echo(f"outhaul: {failure.message}", err=True)
+    sys.exit(failure.exit_code)
+
+
 def _print(reply: Reply, *, as_json: bool) -> None:
     if as_json:
-        click.echo(_envelope(ok=reply.exit_code is ExitCode.OK, data=reply.data))
+        click.echo(_json(reply))
         return
     for part in reply.shown:
         if isinstance(part, Table):
             _print_table(part)
         else:
-            click.echo(part)
+            click.echo("\n".join(map(printable, part.split("\n"))))
+
+
+def _json(reply: Reply) -> str:
+    if reply.exit_code is ExitCode.OK:
+        return _envelope(ok=True, data=reply.data)
+    told = "; ".join(part for part in reply.shown if isinstance(part, str) and part)
+    return failed(reply.exit_code.name, told, data=reply.data)
 
 
 def _print_table(table: Table) -> None:
@@ -69,58 +93,16 @@ def _print_table(table: Table) -> None:
     from rich.table import Table as RichTable  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    if not table.rows:
+        return
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for heading in table.headings:
         drawn.add_column(heading, overflow="fold")
     for row in table.rows:
         # Text, not markup: a key may hold brackets, and an escape must not reach the terminal.
-        drawn.add_row(*(Text(one_line(shown(cell))) for cell in row))
+        drawn.add_row(*(Text(printable(shown(cell))) for cell in row))
     width = None if sys.stdout.isatty() else 240
     Console(width=width, highlight=False, soft_wrap=False).print(drawn)
-
-
-def _fail(error: Exception, *, as_json: bool) -> NoReturn:
-    code, exit_code = _code_of(error)
-    message = error.message if isinstance(error, OuthaulError) else _database_words(error)
-    if as_json:
-        click.echo(_envelope(ok=False, error={"code": code, "message": message}))
-    else:
-        click.echo(f"outhaul: {message}", err=True)
-    sys.exit(exit_code)
-
-
-def _code_of(error: Exception) -> tuple[str, ExitCode]:
-    match error:
-        case ConfigError():
-            return "CONFIG", ExitCode.CONFIG
-        case SchemaError():
-            return "SCHEMA", ExitCode.CONFIG
-        case JobNotFoundError():
-            return "NOT_FOUND", ExitCode.NOT_FOUND
-        case OuthaulError():
-            return getattr(error, "code", "FAILED"), ExitCode.FAILED
-    if _is_refusal(error):
-        return "REFUSED", ExitCode.FAILED
-    return "DATABASE", ExitCode.UNAVAILABLE
-
-
-def _is_database_error(error: Exception) -> bool:
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - only on the way out
-
-    return isinstance(error, SQLAlchemyError)
-
-
-def _is_refusal(error: Exception) -> bool:
-    from sqlalchemy.exc import DataError, IntegrityError  # noqa: PLC0415 - only on the way out
-
-    return isinstance(error, DataError | IntegrityError)
-
-
-def _database_words(error: Exception) -> str:
-    """The driver's words, without our statement and its parameters."""
-    original = getattr(error, "orig", None) or error
-    kind = "the database refused" if _is_refusal(error) else "the database cannot be used"
-    return one_line(f"{kind}: {original}", 300)
 
 
 def _envelope(*, ok: bool, **rest: Any) -> str:

@@ -13,13 +13,14 @@ from outhaul.cli.reply import Reply, Table, replies
 @replies
 def status() -> Reply:
     """Show how much waits and since when, and which store got what."""
-    from outhaul.app import database  # noqa: PLC0415 - the database costs half a second
+    from outhaul.app import outbox_database  # noqa: PLC0415 - the database costs half a second
     from outhaul.config import load  # noqa: PLC0415
     from outhaul.outbox.status import overview  # noqa: PLC0415
 
-    with database(load().settings) as engine:
+    with outbox_database(load().settings) as engine:
         found = overview(engine)
-    return Reply(found, [*_summary(found), _workers(found)])
+    workers = _workers(found) if found["daemons"] else "no daemon runs; start one: outhaul run"
+    return Reply(found, [*_summary(found), workers])
 
 
 def _summary(found: dict[str, Any]) -> list[str | Table]:

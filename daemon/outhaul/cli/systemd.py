@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sysconfig
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from outhaul.provisioning.access import ProvisioningError
+from outhaul.cli.reply import Reply, Table, replies
+from outhaul.errors import ProvisioningError
 from outhaul.provisioning.plan import PlannedStep, carry_out, survey
-from outhaul.sandbox import look_at_spool
-from outhaul.systemd import KEPT, Installation, install_steps, target_at, uninstall_steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from outhaul.provisioning.steps import Step
-
-    Command = Callable[..., None]
+from outhaul.provisioning.steps import Step
+from outhaul.provisioning.target import target_at
+from outhaul.sandbox import spool_at
+from outhaul.systemd import KEPT, Installation, install_steps, uninstall_steps
 
 
 class _AbsolutePath(click.ParamType[Path]):
@@ -36,18 +32,12 @@ class _AbsolutePath(click.ParamType[Path]):
 _PATH = _AbsolutePath()
 
 
-def _shared_options(command: Command) -> Command:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON."),
-        click.option(
-            "--dry-run", "--plan", "dry_run", is_flag=True, help="Print the plan, change nothing."
-        ),
-        click.option(
-            "--root", type=_PATH, default=Path("/"), metavar="DIR", help="Root of an image."
-        ),
-    ):
-        command = option(command)
-    return command
+def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    root = click.option(
+        "--root", type=_PATH, default=Path("/"), metavar="DIR", help="Root of an image."
+    )
+    dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+    return dry_run(root(command))
 
 
 @click.group()
@@ -62,8 +52,7 @@ def systemd() -> None:
     type=_PATH,
     multiple=True,
     metavar="DIR",
-    help="Another directory that files may be uploaded from; created if it is missing. "
-    "Replaces the directories of an earlier --spool.",
+    help="Another directory that files may be uploaded from. Replaces those of an earlier --spool.",
 )
 @click.option("--now", is_flag=True, help="Enable the service, and start or restart it.")
 @click.option(
@@ -73,52 +62,37 @@ def systemd() -> None:
     help="What the service runs.  [default: the outhaul of this installation]",
 )
 @_shared_options
+@replies
 def install(
-    *,
-    spools: tuple[Path, ...],
-    now: bool,
-    executable: Path | None,
-    root: Path,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+    *, spools: tuple[Path, ...], now: bool, executable: Path | None, root: Path, dry_run: bool
+) -> Reply:
     """Install units, accounts and directories; what is there already stays unchanged."""
-
-    def steps() -> Sequence[Step]:
-        program = executable or Path(sysconfig.get_path("scripts")) / "outhaul"
-        found = tuple(look_at_spool(spool, root) for spool in spools)
-        return install_steps(Installation(program, found, now), target_at(root))
-
-    _run(steps, root, dry_run=dry_run, as_json=as_json)
-    if not (dry_run or as_json or now):
-        click.echo("next: edit /etc/outhaul/outhaul.env, then systemctl enable --now outhaul")
+    program = executable or Path(sysconfig.get_path("scripts")) / "outhaul"
+    wanted = Installation(program, tuple(spool_at(spool, root) for spool in spools), now)
+    plan = _carried_out(install_steps(wanted, target_at(root)), root, dry_run=dry_run)
+    hint = "next: edit /etc/outhaul/outhaul.env, then systemctl enable --now outhaul"
+    return _reply(plan, [] if now or dry_run else [hint], applied=not dry_run)
 
 
 @systemd.command()
 @_shared_options
-def uninstall(*, root: Path, dry_run: bool, as_json: bool) -> None:
+@replies
+def uninstall(*, root: Path, dry_run: bool) -> Reply:
     """Stop and remove the units; settings, jobs, files and accounts stay."""
-    _run(lambda: uninstall_steps(target_at(root)), root, dry_run=dry_run, as_json=as_json)
-    if not as_json:
-        click.echo(f"kept: {', '.join(KEPT)}")
+    plan = _carried_out(uninstall_steps(target_at(root)), root, dry_run=dry_run)
+    return _reply(plan, [f"kept: {', '.join(KEPT)}"], applied=not dry_run, kept=KEPT)
 
 
-def _run(steps: Callable[[], Sequence[Step]], root: Path, *, dry_run: bool, as_json: bool) -> None:
-    """Print the plan, then do it."""
+def _carried_out(steps: Sequence[Step], root: Path, *, dry_run: bool) -> list[PlannedStep]:
     if not dry_run and root == Path("/") and os.geteuid() != 0:
-        raise click.UsageError("this changes the system: run it as root, or with --dry-run")
-    try:
-        plan = survey(steps())
-        _print(plan, as_json=as_json)
-        if not dry_run:
-            carry_out(plan)
-    except ProvisioningError as error:
-        raise click.ClickException(error.message) from error
+        raise ProvisioningError("this changes the system: run it as root, or with --dry-run")
+    plan = survey(steps)
+    if not dry_run:
+        carry_out(plan)
+    return plan
 
 
-def _print(plan: Sequence[PlannedStep], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"steps": [planned.as_dict() for planned in plan]}, indent=2))
-    else:
-        for planned in plan:
-            click.echo(str(planned))
+def _reply(plan: Sequence[PlannedStep], hints: Sequence[str], **data: Any) -> Reply:
+    rows = [(planned.state, planned.step.action, planned.step.target) for planned in plan]
+    steps = [{"state": state, "action": action, "target": of} for state, action, of in rows]
+    return Reply({**data, "steps": steps}, [Table(("state", "action", "target"), rows), *hints])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Engine
@@ -62,9 +62,9 @@ class Outbox:
         """See `lease.leave`."""
         lease.leave(self._engine, self._claimant.worker)
 
-    def rescue(self) -> list[Rescued]:
+    def rescue(self, held: Collection[int] = ()) -> list[Rescued]:
         """See `rescue.rescue`."""
-        return rescue.rescue(self._engine, self._claimant.worker)
+        return rescue.rescue(self._engine, self._claimant.worker, held)
 
     def payload(self, job_id: int) -> bytes | None:
         """See `content.payload`; without the database the attempt is given back."""

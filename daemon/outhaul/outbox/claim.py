@@ -7,20 +7,12 @@ a later time, which is the normal picture of an outage (7 times slower at 100,00
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, cast
 
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    CursorResult,
-    Engine,
-    RowMapping,
-    bindparam,
-    select,
-    text,
-)
+from sqlalchemy import BindParameter, Connection, Engine, RowMapping, bindparam, select, text
 
 from outhaul.models import Job, StoreName
 from outhaul.outbox.clock import db_now
@@ -43,17 +35,17 @@ class Claimant:
     queues: Sequence[str]
 
 
-_Values = dict[str, Any]
-_Row = dict[str, Any]
-
 _FRESH = "crash_count = 0"
 _SUSPECT = "crash_count > 0"
 
 _COLUMNS = (
     "id, fence, operation, queue, storage_key, source_path, content_type, {metadata} AS metadata,"
     " expected_sha256, on_success, if_exists, current_store, s3_attempts, oss_attempts,"
-    " local_attempts, crash_count, sha256"
+    " local_attempts, crash_count, sha256, priority, next_retry_at"
 )
+
+#: UPDATE .. RETURNING and IN keep no order.
+_ORDER = itemgetter("priority", "next_retry_at", "id")
 
 _CHARGE = ", ".join(
     f"{store}_attempts = {store}_attempts"
@@ -100,7 +92,7 @@ _SUSPECTS_DUE = (
 
 
 def _claim(engine: Engine, claimant: Claimant, limit: int, which: str) -> list[Job | BadRow]:
-    by_dialect: dict[str, Callable[[Engine, dict[str, Any], str], Sequence[_Row]]] = {
+    by_dialect: dict[str, Callable[[Engine, dict[str, Any], str], list[RowMapping]]] = {
         "postgresql": _claim_postgresql,
         "sqlite": _claim_sqlite,
     }
@@ -112,12 +104,8 @@ def _claim(engine: Engine, claimant: Claimant, limit: int, which: str) -> list[J
         "limit": limit,
     }
     take = by_dialect.get(engine.dialect.name, _claim_mysql)
-    return [parse(row) for row in take(engine, values, which)]
-
-
-def _rows(result: CursorResult[Any]) -> list[_Row]:
-    names = tuple(result.keys())
-    return [dict(zip(names, row, strict=True)) for row in result]
+    rows = sorted(take(engine, values, which), key=_ORDER)
+    return [parse(cast("Mapping[str, Any]", row)) for row in rows]
 
 
 # --- PostgreSQL: one statement, committed by itself ---
@@ -132,10 +120,11 @@ _PG_COLUMNS = _COLUMNS.format(metadata="CAST(metadata AS text)")
 _PG_CLAIM = {
     which: text(
         f"{_PG_TAKE} WHERE id = ANY(ARRAY("
-        "SELECT picked.id FROM generate_series(0, 9) AS lane(priority)"
-        " CROSS JOIN unnest(CAST(:queues AS text[])) AS served(queue)"
+        # Sorted: the planner may else walk all priorities of one queue before the next queue.
+        "SELECT picked.id FROM (SELECT priority, queue FROM generate_series(0, 9) AS priority"
+        " CROSS JOIN unnest(CAST(:queues AS text[])) AS queue ORDER BY priority) AS lane"
         " CROSS JOIN LATERAL (SELECT id FROM upload_outbox"
-        f" WHERE status = 'pending' AND {which} AND queue = served.queue"
+        f" WHERE status = 'pending' AND {which} AND queue = lane.queue"
         " AND priority = lane.priority AND next_retry_at <= statement_timestamp()"
         " ORDER BY next_retry_at, id LIMIT :limit FOR UPDATE SKIP LOCKED) AS picked"
         f" LIMIT :limit)) RETURNING {_PG_COLUMNS}"
@@ -144,9 +133,9 @@ _PG_CLAIM = {
 }
 
 
-def _claim_postgresql(engine: Engine, values: _Values, which: str) -> list[_Row]:
+def _claim_postgresql(engine: Engine, values: dict[str, Any], which: str) -> list[RowMapping]:
     with autocommit(engine) as connection:
-        return _rows(connection.execute(_PG_CLAIM[which], values))
+        return list(connection.execute(_PG_CLAIM[which], values).mappings())
 
 
 # --- the others: look without locks, then take lane by lane in one short transaction ---
@@ -154,23 +143,22 @@ def _claim_postgresql(engine: Engine, values: _Values, which: str) -> list[_Row]
 _LANES = " UNION ALL ".join(f"SELECT {priority} AS priority" for priority in range(10))
 
 
-def _due(now: str, which: str) -> str:
-    return (
-        f"status = 'pending' AND {which} AND queue = :queue AND next_retry_at <= {now}"
-        " AND priority = {priority}"
-    )
+def _waiting(which: str, priority: str) -> str:
+    return f"status = 'pending' AND {which} AND queue = :queue AND priority = {priority}"
 
 
-def _probe(now: str, which: str) -> Any:
+def _due(now: str, which: str, priority: str = ":priority") -> str:
+    return f"{_waiting(which, priority)} AND next_retry_at <= {now}"
+
+
+def _probe(is_due: str) -> Any:
     """Which priorities have anything due: an idle daemon asks this and takes no lock."""
-    due = _due(now, which).format(priority="lane.priority")
-    return text(
-        f"SELECT lane.priority FROM ({_LANES}) AS lane"
-        f" WHERE EXISTS (SELECT 1 FROM upload_outbox WHERE {due}) ORDER BY lane.priority"
-    )
+    return text(f"SELECT priority FROM ({_LANES}) AS lane WHERE {is_due} ORDER BY priority")
 
 
-def _due_lanes(connection: Connection, probe: Any, values: _Values) -> Iterator[dict[str, Any]]:
+def _due_lanes(
+    connection: Connection, probe: Any, values: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     lanes = [
         (priority, queue)
         for queue in values["queues"]
@@ -182,12 +170,17 @@ def _due_lanes(connection: Connection, probe: Any, values: _Values) -> Iterator[
 
 _SQLITE_NOW = "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 _SQLITE_LEASE = "(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', :lease)) || '000')"
-_SQLITE_PROBE = {which: _probe(_SQLITE_NOW, which) for which in (_FRESH, _SUSPECT)}
+_SQLITE_PROBE = {
+    which: _probe(
+        f"EXISTS (SELECT 1 FROM upload_outbox WHERE {_due(_SQLITE_NOW, which, 'lane.priority')})"
+    )
+    for which in (_FRESH, _SUSPECT)
+}
 _SQLITE_CLAIM = {
     which: text(
         _TAKE.format(now=_SQLITE_NOW, lease=_SQLITE_LEASE)
         + " WHERE id IN (SELECT id FROM upload_outbox WHERE "
-        + _due(_SQLITE_NOW, which).format(priority=":priority")
+        + _due(_SQLITE_NOW, which)
         + " ORDER BY next_retry_at, id LIMIT :limit) RETURNING "
         + _COLUMNS.format(metadata="metadata")
     )
@@ -195,30 +188,37 @@ _SQLITE_CLAIM = {
 }
 
 
-def _claim_sqlite(engine: Engine, values: _Values, which: str) -> list[_Row]:
+def _claim_sqlite(engine: Engine, values: dict[str, Any], which: str) -> list[RowMapping]:
     with reading(engine) as connection:
         lanes = list(_due_lanes(connection, _SQLITE_PROBE[which], values))
     if not lanes:
         return []
 
-    def take(connection: Connection) -> list[_Row]:
-        rows: list[_Row] = []
+    def take(connection: Connection) -> list[RowMapping]:
+        rows: list[RowMapping] = []
         for lane in lanes:
             left = values["limit"] - len(rows)
             if left > 0:
                 found = connection.execute(_SQLITE_CLAIM[which], {**lane, "limit": left})
-                rows += _rows(found)
+                rows += found.mappings()
         return rows
 
     return in_transaction(engine, take)
 
 
 _MYSQL_NOW = "UTC_TIMESTAMP(6)"
-_MYSQL_PROBE = {which: _probe(_MYSQL_NOW, which) for which in (_FRESH, _SUSPECT)}
+# The first of each lane: for EXISTS, MariaDB reads every pending row of the queue.
+_MYSQL_PROBE = {
+    which: _probe(
+        f"(SELECT next_retry_at FROM upload_outbox WHERE {_waiting(which, 'lane.priority')}"
+        f" ORDER BY next_retry_at LIMIT 1) <= {_MYSQL_NOW}"
+    )
+    for which in (_FRESH, _SUSPECT)
+}
 _MYSQL_LOCK = {
     which: text(
-        f"SELECT {_COLUMNS.format(metadata='metadata')} FROM upload_outbox WHERE "
-        + _due(_MYSQL_NOW, which).format(priority=":priority")
+        "SELECT id FROM upload_outbox WHERE "
+        + _due(_MYSQL_NOW, which)
         + " ORDER BY next_retry_at, id LIMIT :limit FOR UPDATE SKIP LOCKED"
     )
     for which in (_FRESH, _SUSPECT)
@@ -231,35 +231,29 @@ _MYSQL_TAKE = text(
     )
     + " WHERE id IN :ids"
 ).bindparams(_IDS)
+_MYSQL_READ = text(
+    f"SELECT {_COLUMNS.format(metadata='metadata')} FROM upload_outbox WHERE id IN :ids"
+).bindparams(_IDS)
 
 
-def _claim_mysql(engine: Engine, values: _Values, which: str) -> list[_Row]:
-    """MariaDB has no UPDATE .. RETURNING: read under lock, then write by primary key."""
+def _claim_mysql(engine: Engine, values: dict[str, Any], which: str) -> list[RowMapping]:
+    """MariaDB has no UPDATE .. RETURNING: lock by SKIP LOCKED, write by primary key, read."""
     with reading(engine) as connection:
         lanes = list(_due_lanes(connection, _MYSQL_PROBE[which], values))
     if not lanes:
         return []
 
-    def take(connection: Connection) -> list[_Row]:
-        rows: list[_Row] = []
+    def take(connection: Connection) -> list[RowMapping]:
+        ids: list[int] = []
         for lane in lanes:
-            left = values["limit"] - len(rows)
+            left = values["limit"] - len(ids)
             if left > 0:
                 found = connection.execute(_MYSQL_LOCK[which], {**lane, "limit": left})
-                rows += [_taken(row, values["first"]) for row in found.mappings()]
-        if rows:
-            # Sorted, so that two daemons never wait for each other crosswise.
-            ids = sorted(row["id"] for row in rows)
-            connection.execute(_MYSQL_TAKE, {**values, "ids": ids})
-        return rows
+                ids += found.scalars()
+        if not ids:
+            return []
+        # Sorted, so that two daemons never wait for each other crosswise.
+        connection.execute(_MYSQL_TAKE, {**values, "ids": sorted(ids)})
+        return list(connection.execute(_MYSQL_READ, {"ids": ids}).mappings())
 
     return in_transaction(engine, take)
-
-
-def _taken(row: RowMapping, first: str) -> _Row:
-    """A locked row as the UPDATE is about to leave it: nobody else can change it before."""
-    taken = dict(row)
-    taken["fence"] += 1
-    taken["current_store"] = taken["current_store"] or first
-    taken[f"{taken['current_store']}_attempts"] += 1
-    return taken

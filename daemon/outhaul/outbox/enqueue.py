@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy.exc import IntegrityError
 
+from outhaul.errors import RowError
+from outhaul.keys import check_key
 from outhaul.outbox.tables import outbox
-from outhaul.outbox.transaction import in_transaction
+from outhaul.outbox.transaction import in_transaction, reading
 
 
 def enqueue(
@@ -33,7 +36,11 @@ def enqueue(
 
     Returns:
         The job's id.
+
+    Raises:
+        RowError: `INVALID_KEY`; `DUPLICATE`: the dedupe_key is taken.
     """
+    check_key(storage_key)
     values: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
     if metadata:
         postgresql = engine.dialect.name == "postgresql"
@@ -44,4 +51,17 @@ def enqueue(
         key = connection.execute(insert(outbox).values(**values)).inserted_primary_key
         return int(key[0]) if key else 0
 
-    return in_transaction(engine, add)
+    try:
+        return in_transaction(engine, add)
+    except IntegrityError as error:
+        if (taken := _job_with(engine, values.get("dedupe_key"))) is None:
+            raise
+        raise RowError("DUPLICATE", f"job {taken} has this dedupe_key already") from error
+
+
+def _job_with(engine: Engine, dedupe_key: str | None) -> int | None:
+    if dedupe_key is None:
+        return None
+    with reading(engine) as connection:
+        same = select(outbox.c.id).where(outbox.c.dedupe_key == dedupe_key)
+        return connection.execute(same).scalar()

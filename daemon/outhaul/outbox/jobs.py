@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 
 from outhaul.models import Status
 from outhaul.outbox.clock import db_now
@@ -40,7 +40,9 @@ def list_jobs(engine: Engine, wanted: Filter) -> list[dict[str, Any]]:
         if value is not None
     ]
     if wanted.key_prefix is not None:
-        conditions.append(outbox.c.storage_key.startswith(wanted.key_prefix, autoescape=True))
+        # Not LIKE, which takes A for a on SQLite.
+        start = func.substr(outbox.c.storage_key, 1, len(wanted.key_prefix))
+        conditions.append(start == wanted.key_prefix)
     if wanted.before_id is not None:
         conditions.append(outbox.c.id < wanted.before_id)
     query = select(*_SHOWN).where(*conditions).order_by(outbox.c.id.desc()).limit(wanted.limit)

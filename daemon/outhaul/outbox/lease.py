@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, text, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from outhaul.outbox.clock import db_in, db_now
 from outhaul.outbox.tables import daemons, outbox
@@ -26,9 +26,16 @@ class Daemon:
     lease_seconds: float
 
 
-_MINE = text(
-    "SELECT id, fence FROM upload_outbox WHERE id IN :ids AND claimed_by = :worker"
-).bindparams(bindparam("ids", expanding=True))
+_MINE = (
+    select(outbox.c.id, outbox.c.fence)
+    .where(
+        outbox.c.id.in_(bindparam("ids", expanding=True)),
+        outbox.c.claimed_by == bindparam("worker"),
+    )
+    .order_by(outbox.c.id)
+    # Locked: a rescue in between would take a job that we then took for ours.
+    .with_for_update()
+)
 
 _RENEW = (
     update(outbox)
@@ -58,7 +65,7 @@ def renew(engine: Engine, worker: str, lease_seconds: float, held: Mapping[int, 
 
     def extend(connection: Connection) -> set[int]:
         found = connection.execute(_MINE, {"ids": sorted(held), "worker": worker})
-        mine = sorted(row.id for row in found if held[row.id] == row.fence)
+        mine = [row.id for row in found if held[row.id] == row.fence]
         if mine:
             shared: dict[str, Any] = {"worker": worker, "lease": lease_seconds}
             rows = [{"job_id": i, "job_fence": held[i], **shared} for i in mine]

@@ -6,6 +6,7 @@ range UPDATE deadlocks with claimers on MariaDB.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,16 +35,18 @@ class Rescued:
     owner: str | None
 
 
-def rescue(engine: Engine, worker: str) -> list[Rescued]:
+def rescue(engine: Engine, worker: str, held: Collection[int] = ()) -> list[Rescued]:
     """Take back jobs whose lease has run out, at most `BATCH` of them.
 
     Args:
         engine: the database.
-        worker: ours; our own jobs are renewed, not rescued.
+        worker: ours.
+        held: ids of our own jobs in flight: they are renewed, not rescued. Others may bear our
+            name too, when the answer to a claim got lost.
     """
 
     def take_back(connection: Connection) -> list[Rescued]:
-        rows = list(connection.execute(_expired(connection, worker)).mappings())
+        rows = list(connection.execute(_expired(connection, worker, held)).mappings())
         if not rows:
             return []
         connection.execute(_TAKE_BACK, [_row(row) for row in rows])
@@ -53,7 +56,7 @@ def rescue(engine: Engine, worker: str) -> list[Rescued]:
     return in_transaction(engine, take_back)
 
 
-def _expired(connection: Connection, worker: str) -> Any:
+def _expired(connection: Connection, worker: str, held: Collection[int]) -> Any:
     columns = [
         column
         for column in outbox.c
@@ -73,7 +76,9 @@ def _expired(connection: Connection, worker: str) -> Any:
         .where(
             outbox.c.status == Status.RUNNING,
             outbox.c.lease_expires_at < db_now(),
-            outbox.c.claimed_by.is_(None) | (outbox.c.claimed_by != worker),
+            outbox.c.claimed_by.is_(None)
+            | (outbox.c.claimed_by != worker)
+            | outbox.c.id.not_in(held),
         )
         .order_by(outbox.c.id)
         .limit(BATCH)

@@ -59,7 +59,7 @@ def _identity(row: Mapping[str, Any]) -> Job:
         fence=int(row["fence"]),
         operation=Operation(row["operation"]),
         queue=str(row["queue"]),
-        storage_key=str(row["storage_key"]),
+        storage_key=_key(row["storage_key"]),
         store=_STORES[row["current_store"]],
         attempts={store: row[column] for store, column in _ATTEMPTS.items()},
         crash_count=row["crash_count"],
@@ -75,7 +75,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         fence=row["fence"],
         operation=Operation.UPLOAD,
         queue=row["queue"],
-        storage_key=check_key(row["storage_key"]),
+        storage_key=check_key(_key(row["storage_key"])),
         store=_STORES[row["current_store"]],
         attempts={store: row[column] for store, column in _ATTEMPTS.items()},
         crash_count=row["crash_count"],
@@ -87,6 +87,11 @@ def _job(row: Mapping[str, Any]) -> Job:
         on_success=_ON_SUCCESS[row["on_success"]],
         if_exists=_IF_EXISTS[row["if_exists"]],
     )
+
+
+def _key(value: object) -> str:
+    """The bytes of a key are the key, also where SQLite was given them as a blob."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def _path(value: object) -> str | None:

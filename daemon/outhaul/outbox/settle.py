@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from outhaul.outbox.settlement_row import TYPES, settlement_row
-from outhaul.outbox.transaction import autocommit, in_transaction, reading
+from outhaul.outbox.transaction import autocommit, in_transaction, reading, repeated
 from outhaul.transitions import Settlement
 
 _Rows = list[dict[str, Any]]
@@ -32,6 +33,8 @@ def settle(engine: Engine, worker: str, settlements: Sequence[Settlement], now: 
         The ids that we still owned. The others were fenced: nothing was written for them.
     """
     rows = [settlement_row(settlement, now) for settlement in settlements]
+    # In one order with the renewer, who holds locks on the same rows.
+    rows.sort(key=itemgetter("id"))
     apply: Callable[[Engine, str, _Rows], set[int]] = (
         _settle_postgresql if engine.dialect.name == "postgresql" else _settle_after_looking
     )
@@ -41,14 +44,15 @@ def settle(engine: Engine, worker: str, settlements: Sequence[Settlement], now: 
 def settled(engine: Engine, worker: str, settlements: Sequence[Settlement]) -> set[int]:
     """Which settlements are on record: asked when the answer to a COMMIT was lost."""
     ids = [settlement.job.id for settlement in settlements]
-    fences = {settlement.job.id: settlement.job.fence for settlement in settlements}
+    # With the outcome: a rescue records the same claim, in our name, as lost.
+    ours = {(s.job.id, s.job.fence, str(s.outcome)) for s in settlements}
     with reading(engine) as connection:
         found = connection.execute(_ON_RECORD, {"ids": ids, "worker": worker})
-        return {job_id for job_id, fence in found if fences[job_id] == fence}
+        return {job_id for job_id, fence, outcome in found if (job_id, fence, outcome) in ours}
 
 
 _ON_RECORD = text(
-    "SELECT job_id, fence FROM upload_attempts WHERE job_id IN :ids AND worker = :worker"
+    "SELECT job_id, fence, outcome FROM upload_attempts WHERE job_id IN :ids AND worker = :worker"
 ).bindparams(bindparam("ids", expanding=True))
 
 
@@ -111,9 +115,13 @@ _PG_SETTLE = text(
 
 
 def _settle_postgresql(engine: Engine, worker: str, rows: _Rows) -> set[int]:
-    with autocommit(engine) as connection:
-        found = connection.execute(_PG_SETTLE, {"rows": json.dumps(rows), "worker": worker})
-        return set(found.scalars())
+    values = {"rows": json.dumps(rows), "worker": worker}
+
+    def once() -> set[int]:
+        with autocommit(engine) as connection:
+            return set(connection.execute(_PG_SETTLE, values).scalars())
+
+    return repeated(once)
 
 
 # --- the others: lock and look first, then write what is ours by primary key ---
@@ -122,13 +130,12 @@ def _settle_postgresql(engine: Engine, worker: str, rows: _Rows) -> set[int]:
 def _settle_after_looking(engine: Engine, worker: str, rows: _Rows) -> set[int]:
     kind = "sqlite" if engine.dialect.name == "sqlite" else "mysql"
     write = _write_sqlite if kind == "sqlite" else _write_mysql
-    ordered = sorted(rows, key=lambda row: int(row["id"]))
 
     def apply(connection: Connection) -> set[int]:
-        ids = [row["id"] for row in ordered]
+        ids = [row["id"] for row in rows]
         found = connection.execute(_OWNED[kind], {"ids": ids, "worker": worker})
         fences = {row.id: row.fence for row in found}
-        owned = [row for row in ordered if fences.get(row["id"]) == row["fence"]]
+        owned = [row for row in rows if fences.get(row["id"]) == row["fence"]]
         if owned:
             write(connection, worker, owned)
         return {int(row["id"]) for row in owned}

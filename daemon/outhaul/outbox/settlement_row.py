@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from outhaul.errors import one_line
+from outhaul.errors import MESSAGE_LIMIT, one_line
 from outhaul.models import Attempt, Failure, Interrupted, Skipped, Stored
 from outhaul.transitions import Settlement
+
+#: Characters that a column for codes takes.
+_CODE_LIMIT = 64
 
 #: Column to the type that PostgreSQL reads it as; the attempt's own come last.
 TYPES = {
@@ -59,8 +62,8 @@ def settlement_row(settlement: Settlement, now: float) -> dict[str, Any]:
         "size_bytes": pin.size_bytes if pin else None,
         "sha256": pin.sha256 if pin else None,
         "verified_by": stored.verified_by if stored else None,
-        "error_code": settlement.error_code,
-        "error": settlement.error,
+        "error_code": _clip(settlement.error_code, _CODE_LIMIT),
+        "error": _clip(settlement.error, MESSAGE_LIMIT),
         "attempt_store": store,
         **_attempt_row(settlement.attempt, str(settlement.outcome), now),
     }
@@ -74,17 +77,17 @@ def _attempt_row(attempt: Attempt, outcome: str, now: float) -> dict[str, Any]:
         "age": max(0.0, now - attempt.finished_at),
         "duration_ms": attempt.duration_ms,
         "outcome": outcome,
-        "attempt_code": code,
+        "attempt_code": _clip(code, _CODE_LIMIT),
         "http_status": http_status,
         "request_id": _clip(request_id),
         "bytes_sent": attempt.bytes_sent,
-        "message": message,
+        "message": _clip(message, MESSAGE_LIMIT),
     }
 
 
-def _clip(text: str | None) -> str | None:
+def _clip(text: str | None, limit: int = 255) -> str | None:
     """What a store sent, fit for a column: one odd header must not fail its whole batch."""
-    return None if text is None else one_line(text, 255)
+    return None if text is None else one_line(text, limit)
 
 
 def _answer(attempt: Attempt) -> tuple[int | None, str | None, str | None, str | None]:

@@ -136,7 +136,8 @@ outbox = Table(
     _one_of("if_exists", "if_exists", "overwrite", "skip", "fail"),
     _one_of("storage_type", "storage_type", "s3", "oss", "local"),
     _one_of("current_store", "current_store", "s3", "oss", "local"),
-    CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    # Not BETWEEN: SQLite would let 5.5 in, a lane that no claim walks.
+    CheckConstraint(f"priority IN ({', '.join(map(str, range(10)))})", name="priority"),
     CheckConstraint(octets("storage_key") > 0, name="storage_key_empty"),
     CheckConstraint(octets("storage_key") <= MAX_KEY_BYTES, name="storage_key_long"),
     CheckConstraint(is_moment("next_retry_at"), name="next_retry_at"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError  # noqa: A004 - the pool's
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ TRIES = 5
 @contextlib.contextmanager
 def autocommit(engine: Engine) -> Iterator[Connection]:
     """PostgreSQL: each statement is its own transaction, at half the round trips."""
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    with _connected(engine.execution_options(isolation_level="AUTOCOMMIT")) as connection:
         yield connection
 
 
@@ -35,7 +35,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
         "sqlite": {"outhaul_reads": True},
     }
     mode = options.get(engine.dialect.name, {})
-    with engine.execution_options(**mode).connect() as connection:
+    with _connected(engine.execution_options(**mode)) as connection:
         yield connection
 
 
@@ -45,15 +45,34 @@ def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     Raises:
         DBAPIError: any other trouble, or collision after collision.
     """
+
+    def once() -> T:
+        with _connected(engine) as connection, connection.begin():
+            return work(connection)
+
+    return repeated(once)
+
+
+def repeated(work: Callable[[], T]) -> T:
+    """Run `work`, a whole transaction, and run it again after a deadlock."""
     for _ in range(TRIES - 1):
         try:
-            with engine.begin() as connection:
-                return work(connection)
+            return work()
         except DBAPIError as error:
             if not is_collision(error):
                 raise
-    with engine.begin() as connection:
-        return work(connection)
+    return work()
+
+
+@contextlib.contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    """A pool that is empty for so long is a database that hangs, and no other trouble to anyone."""
+    try:
+        connection = engine.connect()
+    except TimeoutError as error:
+        raise OperationalError("connect", None, error) from error
+    with connection:
+        yield connection
 
 
 def is_collision(error: DBAPIError) -> bool:

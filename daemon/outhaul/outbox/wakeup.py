@@ -12,6 +12,8 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from outhaul.outbox.transaction import autocommit
+
 CHANNEL = "outhaul_due"
 
 #: Seconds between looks at the stop flag, and of rest after a lost connection.
@@ -66,8 +68,7 @@ class Listener:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                options = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-                with options.connect() as connection:
+                with autocommit(self._engine) as connection:
                     self._listen(connection)
             except DBAPIError:
                 self.listening.clear()

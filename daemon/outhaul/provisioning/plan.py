@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from outhaul.provisioning.access import ProvisioningError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from outhaul.provisioning.steps import Step
+from outhaul.errors import ProvisioningError
+from outhaul.provisioning.steps import Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step and what the host said before anything was changed."""
+    """A step, and `change`, `unchanged` or `unknown`: what the host said before any change."""
 
     step: Step
     state: str
-
-    def __str__(self) -> str:
-        return f"{self.state:<9}  {self.step.action} {self.step.target}"
-
-    def as_dict(self) -> dict[str, str]:
-        """The shape of `--json`: action, target, state (change, unchanged, unknown)."""
-        return {"action": self.step.action, "target": self.step.target, "state": self.state}
 
 
 def survey(steps: Sequence[Step]) -> list[PlannedStep]:
@@ -39,12 +28,11 @@ def carry_out(plan: Sequence[PlannedStep]) -> None:
     Raises:
         ProvisioningError: a step failed; the ones before it stay, and a rerun goes on from there.
     """
-    for planned in plan:
-        if planned.state != "unchanged":
-            try:
-                planned.step.apply()
-            except OSError as error:
-                raise ProvisioningError(f"{planned.step.target}: {error.strerror}") from error
+    for step in (planned.step for planned in plan if planned.state != "unchanged"):
+        try:
+            step.apply()
+        except OSError as error:
+            raise ProvisioningError(f"{step.target}: {error.strerror}") from error
 
 
 def _state(step: Step) -> str:

@@ -1,25 +1,23 @@
-"""The steps: files, directories, and commands that are run only when something calls for it."""
+"""The steps: files, and commands that are run only when something calls for it."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
-from outhaul.provisioning.access import Access, ProvisioningError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from outhaul.errors import ProvisioningError
 
 
 class Step(Protocol):
-    """One thing to do; `str()` says it in one line."""
+    """One thing to do: a verb, and what it is done to."""
 
     @property
     def action(self) -> str:
-        """The verb of the step."""
+        """The verb."""
 
     @property
     def target(self) -> str:
@@ -34,27 +32,26 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class WriteFile:
-    """A file with this content; with `keep`, whatever is there already stays."""
+    """A file with this content and mode; with `keep`, whatever is there already stays."""
 
     path: Path
     content: str
-    access: Access
+    mode: int = 0o644
     keep: bool = False
     action = "write"
 
     @property
     def target(self) -> str:
-        """The file and its access."""
-        return f"{self.path} {self.access}"
+        """The file and its mode."""
+        return f"{self.path} {self.mode:04o}"
 
     def needed(self) -> bool:
         """Whether the file is missing or differs."""
-        if self.keep:
-            return not _is_there(self.path)
-        return not (
-            _is_there(self.path)
-            and self.path.read_text(errors="replace") == self.content
-            and self.access.holds(self.path)
+        if not is_there(self.path):
+            return True
+        return not self.keep and (
+            self.path.stat().st_mode & 0o7777 != self.mode
+            or self.path.read_text(errors="replace") != self.content
         )
 
     def apply(self) -> None:
@@ -63,38 +60,15 @@ class WriteFile:
         fresh = self.path.with_name(f".{self.path.name}.new")
         try:
             fresh.write_text(self.content)
-            self.access.grant(fresh)
+            fresh.chmod(self.mode)
             fresh.replace(self.path)
         finally:
             fresh.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
-class MakeDirectory:
-    """A directory with this access; its parents as the umask has them."""
-
-    path: Path
-    access: Access
-    action = "create directory"
-
-    @property
-    def target(self) -> str:
-        """The directory and its access."""
-        return f"{self.path} {self.access}"
-
-    def needed(self) -> bool:
-        """Whether the directory is missing or open to others than planned."""
-        return not (self.path.is_dir() and self.access.holds(self.path))
-
-    def apply(self) -> None:
-        """Create it, or correct the access of the one that is there."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.access.grant(self.path)
-
-
-@dataclass(frozen=True)
 class RemoveFile:
-    """No such file, and no directory that held nothing else if `prune` says so."""
+    """No such file; with `prune`, nor a directory that held nothing else."""
 
     path: Path
     prune: bool = False
@@ -107,10 +81,10 @@ class RemoveFile:
 
     def needed(self) -> bool:
         """Whether the file is there."""
-        return _is_there(self.path)
+        return is_there(self.path)
 
     def apply(self) -> None:
-        """Remove the file; other people's drop-ins keep the directory."""
+        """Remove the file; an administrator's own drop-ins keep the directory."""
         self.path.unlink()
         if self.prune:
             with suppress(OSError):
@@ -139,20 +113,21 @@ class Command:
         """Run it; what it complains of goes to our stderr.
 
         Raises:
-            ProvisioningError: the program is missing or has failed.
+            ProvisioningError: it failed. A program that is missing is an OSError.
         """
-        try:
-            subprocess.run(  # noqa: S603
-                self.argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
-        except OSError as error:
-            raise ProvisioningError(f"{self.target}: {error.strerror}") from error
-        except subprocess.CalledProcessError as error:
-            raise ProvisioningError(f"{self.target}: exit status {error.returncode}") from error
+        done = subprocess.run(  # noqa: S603
+            self.argv, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        if done.returncode:
+            raise ProvisioningError(f"{self.target}: exit status {done.returncode}")
 
 
-def _is_there(path: Path) -> bool:
-    """Whether the name exists, a dangling link included; raises where it may not look."""
+def is_there(path: Path) -> bool:
+    """Whether the name exists, a dangling link included.
+
+    Raises:
+        PermissionError: we may not look.
+    """
     try:
         path.lstat()
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,9 @@ MAX_ANSWER_BYTES = 1 << 20
 
 _BLOCK = 256 * 1024
 
+#: A line break in a header would begin a header, or a request, of somebody else's making.
+_LINE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
 #: Headers that are ours to set. `Expect` costs a round trip, and boto3 a second where the store
 #: does not know it: early answers are noticed without it.
 _OWN_HEADERS = frozenset({"expect", "connection", "host", "content-length"})
@@ -35,7 +39,7 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str]
-    body: bytes | memoryview = b""
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +142,17 @@ class Exchange:
             raise StoreError("NetworkError", f"{netloc}: {error}") from error
 
     def _take(self, origin: tuple[str, str]) -> Wire | None:
-        with self._lock:
-            idle = self._idle.get(origin, [])
-            wires, self._idle[origin] = list(idle), []
-        # Last in, first out: the warmest connection is the least likely to have been closed.
-        found = None
-        while wires and found is None:
-            wire = wires.pop()
+        while wire := self._pop(origin):
             if wire.is_quiet():
-                found = wire
-            else:
-                wire.close()
+                return wire
+            wire.close()
+        return None
+
+    def _pop(self, origin: tuple[str, str]) -> Wire | None:
+        # Last in, first out: the warmest connection is the least likely to have been closed.
         with self._lock:
-            self._idle[origin] = wires + self._idle.get(origin, [])
-        return found
+            idle = self._idle.get(origin)
+            return idle.pop() if idle else None
 
     def _give_back(self, origin: tuple[str, str], wire: Wire) -> None:
         with self._lock:
@@ -171,6 +172,9 @@ class Exchange:
                 raise BadStoreReplyError(
                     f"{response.status} came before the body was sent", http_status=response.status
                 )
+        if response.status < http.client.OK:
+            # Its answer is still to come: on a connection in the pool it would be the next one's.
+            raise BadStoreReplyError("an interim answer", http_status=response.status)
         transfer.remaining()
         _refuse_redirect(response)
         return response
@@ -185,6 +189,8 @@ def _head(request: Request) -> bytes:
     lines += [f"{k}: {v}" for k, v in request.headers.items() if k.lower() not in _OWN_HEADERS]
     if request.body or request.method in {"PUT", "POST"}:
         lines.append(f"Content-Length: {len(request.body)}")
+    if not all(_LINE.fullmatch(line) for line in lines):
+        raise StoreError("InvalidArgument", "a header holds what would end it, or is not Latin-1")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

@@ -8,9 +8,10 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from outhaul.digests import digest
 from outhaul.errors import OuthaulError, SourceError, StoreError
@@ -23,6 +24,9 @@ from outhaul.transfer import Transfer
 PRIVATE = ".outhaul"
 
 _BLOCK = 1 << 20
+
+#: A key that runs through another key's file, or the reverse; a segment over 255 bytes.
+_NO_FILE_NAME = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 class LocalStore:
@@ -42,38 +46,36 @@ class LocalStore:
         """Write aside, fsync, rename, fsync the directory. See `Store.put`."""
         with _translated("write"):
             target = self._path(upload.key)
-            written = self._write_aside(upload)
-            try:
-                self._note(upload)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _publish(written, target, absent=upload.absent)
-            finally:
-                written.unlink(missing_ok=True)
-            _sync_upwards(target.parent, self._root)
+            self._publish(partial(_copy, upload), target, absent=upload.absent)
+            # Not before: a refused upload must leave the note of what is there alone.
+            note = self._note_path(upload.key)
+            self._publish(partial(_write_note, upload), note, absent=False)
             # Read back: a full or failing disk shows here rather than at the first download.
-            return self._receipt(upload.key, target)
+            return self._receipt(upload.key, target, upload.transfer)
 
     def head(self, key: str, transfer: Transfer) -> Receipt | None:
         """What lies under a key, read and hashed."""
         transfer.remaining()
         with _translated("read"):
             path = self._path(key)
-            return self._receipt(key, path) if path.is_file() else None
+            return self._receipt(key, path, transfer) if _is_object(path) else None
 
     def get(self, key: str, transfer: Transfer) -> Iterator[bytes]:
         """The file's bytes."""
         transfer.remaining()
-        path = self._path(key)
-        if not path.is_file():
-            raise StoreError("NoSuchKey", "there is no such file")
-        yield from _blocks(path)
+        with _translated("read"):
+            path = self._path(key)
+            if not _is_object(path):
+                raise StoreError("NoSuchKey", "there is no such file")
+            yield from _blocks(path, transfer)
 
     def delete(self, key: str, transfer: Transfer) -> None:
         """Unlink the file and what was noted of it."""
         transfer.remaining()
         with _translated("delete"):
             path = self._path(key)
-            path.unlink(missing_ok=True)
+            if _is_object(path):
+                path.unlink(missing_ok=True)
             self._note_path(key).unlink(missing_ok=True)
             if path.parent.is_dir():
                 _sync(path.parent)
@@ -99,16 +101,26 @@ class LocalStore:
             raise StoreError("InvalidObjectName", f"keys below {PRIVATE}/ are the store's own")
         path = self._root / key
         # A link planted inside must not lead the daemon out of its directory.
-        if not path.parent.resolve().is_relative_to(self._root.resolve()):
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self._root)):
             raise StoreError("InvalidObjectName", "the key leads out of the directory")
         return path
 
-    def _write_aside(self, upload: Upload) -> Path:
+    def _publish(self, write: Callable[[BinaryIO], None], target: Path, *, absent: bool) -> None:
+        """Make a whole file appear under a name, durably; or none, if `write` fails."""
+        written = self._write_aside(write)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _rename(written, target, absent=absent)
+        finally:
+            written.unlink(missing_ok=True)
+        _sync_upwards(target.parent, self._root)
+
+    def _write_aside(self, write: Callable[[BinaryIO], None]) -> Path:
         aside = self._root / PRIVATE / "partial" / secrets.token_hex(16)
         aside.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("xb") as file:
-                _copy(upload, file)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
@@ -119,18 +131,8 @@ class LocalStore:
     def _note_path(self, key: str) -> Path:
         return self._root / PRIVATE / "meta" / hashlib.sha256(key.encode()).hexdigest()
 
-    def _note(self, upload: Upload) -> None:
-        path = self._note_path(upload.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        note = {
-            "key": upload.key,
-            "content_type": upload.content_type,
-            "metadata": dict(upload.metadata),
-        }
-        path.write_text(json.dumps(note), encoding="utf-8")
-
-    def _receipt(self, key: str, path: Path) -> Receipt:
-        found = digest(_blocks(path))
+    def _receipt(self, key: str, path: Path, transfer: Transfer) -> Receipt:
+        found = digest(_blocks(path, transfer))
         note: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
             note = json.loads(self._note_path(key).read_text(encoding="utf-8"))
@@ -142,7 +144,7 @@ class LocalStore:
         )
 
 
-def _copy(upload: Upload, file: Any) -> None:
+def _copy(upload: Upload, file: BinaryIO) -> None:
     sha256, size = hashlib.sha256(), upload.body.size_bytes
     for offset in range(0, size, PART_BYTES):
         upload.transfer.remaining()
@@ -154,19 +156,36 @@ def _copy(upload: Upload, file: Any) -> None:
         raise SourceError("SOURCE_CHANGED", "the source changed while it was being copied")
 
 
-def _publish(written: Path, target: Path, *, absent: bool) -> None:
+def _write_note(upload: Upload, file: BinaryIO) -> None:
+    note = {
+        "key": upload.key,
+        "content_type": upload.content_type,
+        "metadata": dict(upload.metadata),
+    }
+    file.write(json.dumps(note).encode())
+
+
+def _rename(written: Path, target: Path, *, absent: bool) -> None:
     if not absent:
         written.replace(target)
         return
     try:
         os.link(written, target)  # unlike rename, it refuses a name that is taken
     except FileExistsError as error:
+        if target.is_dir():  # made for keys that begin with this one: it is no object
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from error
         raise StoreError("KEY_EXISTS", "the key is taken") from error
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _is_object(path: Path) -> bool:
+    """A link planted under a key could name any file that the daemon may read."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _blocks(path: Path, transfer: Transfer) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
+            transfer.remaining()
             yield block
 
 
@@ -198,9 +217,5 @@ def _translated(what: str) -> Iterator[None]:
 
 def _refuse(what: str, error: OSError) -> NoReturn:
     """A full disk may have room later; a key that is no possible file name never will."""
-    code = "InvalidObjectName" if isinstance(error, (NotADirectoryError, IsADirectoryError)) else ""
-    if error.errno == errno.ENAMETOOLONG:  # a segment over 255 bytes
-        code = "InvalidObjectName"
-    raise StoreError(
-        code or "ServiceError", f"{what} failed: {error.strerror or type(error).__name__}"
-    ) from error
+    code = "InvalidObjectName" if error.errno in _NO_FILE_NAME else "ServiceError"
+    raise StoreError(code, f"{what} failed: {error.strerror or type(error).__name__}") from error

@@ -21,6 +21,9 @@ PARTS_IN_FLIGHT = 2
 #: An abort gets its own budget, since the attempt's may be used up.
 ABORT = Budget(floor_seconds=10.0)
 
+#: The first may go out on a connection that the store has just closed, after the failed call.
+ABORT_TRIES = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -77,11 +80,21 @@ def put_in_parts(store: MultipartStore, upload: Upload, pool: Executor) -> Recei
         upload.transfer.remaining()
         return store.complete(upload, upload_id, parts)
     except BaseException:
-        # Given up: parts that stay behind are billed for ever. The cause matters more than
-        # an abort that fails; the janitor of orphans is the second line.
-        with contextlib.suppress(OuthaulError), Transfer(ABORT).active():
-            store.abort(upload.key, upload_id)
+        _give_up(store, upload.key, upload_id)
         raise
+
+
+def _give_up(store: MultipartStore, key: str, upload_id: str) -> None:
+    """Abort: parts that stay behind are billed for ever.
+
+    The cause of giving up matters more than an abort that fails; the janitor of orphans is the
+    second line.
+    """
+    with Transfer(ABORT).active():
+        for _ in range(ABORT_TRIES):
+            with contextlib.suppress(OuthaulError):
+                store.abort(key, upload_id)
+                return
 
 
 def _send_parts(
@@ -91,10 +104,12 @@ def _send_parts(
     under_way: list[Future[Part]] = []
     parts: list[Part] = []
     try:
-        for number, content in enumerate(_contents(upload), start=1):
+        # No enumerate, and no name for longer than needed: each would hold one part more.
+        for content in _contents(upload):
             sha256.update(content)
+            number = len(parts) + len(under_way) + 1
             under_way.append(pool.submit(store.put_part, upload, upload_id, number, content))
-            del content  # or this frame holds one part more than are in flight
+            del content
             if len(under_way) == PARTS_IN_FLIGHT:
                 parts.append(under_way.pop(0).result())
         parts += [future.result() for future in under_way]

@@ -221,17 +221,18 @@ def _condition(upload: Upload) -> dict[str, str]:
 def _receipt(reply: Any) -> Receipt:
     headers: Mapping[str, str] = reply.headers
     crc64 = headers.get(_CRC64)
-    # Only the answer to a HEAD speaks of the object's length; a PUT's is about its own body.
-    length = headers.get("Content-Length") if isinstance(reply, HeadObjectResult) else None
+    # Only the answer to a HEAD describes the object; a PUT's describes its own body.
+    described: Mapping[str, str] = headers if isinstance(reply, HeadObjectResult) else {}
+    length = described.get("Content-Length")
     return Receipt(
         etag=(headers.get("ETag") or "").strip('"') or None,
         crc64=int(crc64) if crc64 and crc64.isdecimal() else None,
         size_bytes=int(length) if length and length.isdecimal() else None,
         version_id=headers.get("x-oss-version-id"),
-        content_type=headers.get("Content-Type"),
+        content_type=described.get("Content-Type"),
         metadata={
             name[len(_META) :].lower(): value
-            for name, value in headers.items()
+            for name, value in described.items()
             if name.lower().startswith(_META)
         },
         http_status=reply.status,

@@ -22,6 +22,7 @@ import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from outhaul.digests import md5_hex
 from outhaul.errors import BadStoreReplyError, OuthaulError, StoreError
@@ -34,6 +35,12 @@ from outhaul.transfer import Transfer, current_transfer
 
 #: A key that is taken (412), or being written by somebody else right now (409).
 _TAKEN = {"PreconditionFailed": "KEY_EXISTS", "ConditionalRequestConflict": "OperationAborted"}
+
+#: boto3's variables, none taken from the environment: a stray AWS_PROFILE would stop the start.
+_NO_ENVIRONMENT = {
+    name: (None, None, default, convert)
+    for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+} | dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
 
 
 class S3Store:
@@ -75,13 +82,10 @@ class S3Store:
     def create(self, upload: Upload) -> str:
         """Open a multipart upload."""
         algorithm = {"ChecksumAlgorithm": "SHA256"} if self._checksum == "sha256" else {}
-        reply = self._call(
-            "create_multipart_upload",
-            upload.transfer,
-            Key=upload.key,
-            **algorithm,
-            **_described(upload),
-        )
+        named = {"Key": upload.key, **algorithm, **_described(upload)}
+        reply = self._call("create_multipart_upload", upload.transfer, **named)
+        if not reply.get("UploadId"):
+            raise BadStoreReplyError("the store opened a multipart upload without an id")
         return str(reply["UploadId"])
 
     def put_part(self, upload: Upload, upload_id: str, number: int, content: bytes) -> Part:
@@ -142,18 +146,16 @@ class S3Store:
 
     def presign(self, key: str, expires_seconds: int) -> str:
         """A SigV4 link."""
-        target = {"Bucket": self.bucket, "Key": key}
         with _translated("presign"):
-            return str(
-                self._client.generate_presigned_url(
-                    "get_object", Params=target, ExpiresIn=expires_seconds
-                )
+            link = self._client.generate_presigned_url(
+                "get_object", {"Bucket": self.bucket, "Key": key}, expires_seconds
             )
+            return str(link)
 
     def open_multiparts(self, transfer: Transfer) -> list[str]:
         """Keys of unfinished uploads."""
         reply = self._call("list_multipart_uploads", transfer)
-        return [str(entry["Key"]) for entry in reply.get("Uploads", ())]
+        return [str(entry["Key"]) for entry in reply.get("Uploads", ()) if "Key" in entry]
 
     def close(self) -> None:
         """Close the connections."""
@@ -180,9 +182,7 @@ def s3_client(
     exchange: Exchange,
 ) -> Any:
     """A boto3 client that sends through `exchange` and takes nothing from the environment."""
-    core = botocore.session.Session()
-    for variable in ("config_file", "credentials_file"):
-        core.set_config_variable(variable, os.devnull)
+    core = botocore.session.Session(session_vars=_NO_ENVIRONMENT)
     client = boto3.session.Session(
         aws_access_key_id=access_key_id,
         aws_secret_access_key=secret_access_key,
@@ -218,9 +218,9 @@ def _send(exchange: Exchange, request: Any, **_: Any) -> AWSResponse:
     return AWSResponse(answer.url, answer.status, dict(answer.headers), _Raw(answer.body))
 
 
-def _body(body: Any) -> bytes | memoryview:
-    """boto3 wraps bytes in a file of its own; look into it rather than copy it out."""
-    return body.getbuffer() if isinstance(body, io.BytesIO) else body or b""
+def _body(body: Any) -> bytes:
+    """boto3 wraps bytes in a file of its own, which gives the same ones back: no copy is made."""
+    return body.getvalue() if isinstance(body, io.BytesIO) else body or b""
 
 
 class _Raw(io.BytesIO):
@@ -247,6 +247,8 @@ def _translated(what: str) -> Iterator[None]:
         ) from error
     except ParamValidationError as error:
         raise StoreError("InvalidArgument", f"{what}: boto3 refuses the parameters") from error
+    except ResponseParserError as error:
+        raise BadStoreReplyError(f"{what}: the answer is not S3's") from error
     except Exception as error:  # boto3 lets ValueError, RecursionError and others escape
         raise StoreError("ServiceError", f"{what}: {type(error).__name__}") from error
 
@@ -268,11 +270,10 @@ def _part_entry(part: Part) -> dict[str, Any]:
 
 def _receipt(reply: Mapping[str, Any]) -> Receipt:
     meta = reply.get("ResponseMetadata", {})
-    etag = _unquoted(reply.get("ETag"))
+    etag = (reply.get("ETag") or "").strip('"') or None
     checksum = reply.get("ChecksumSHA256")
-    is_digest = (
-        reply.get("ServerSideEncryption") != "aws:kms" and "SSECustomerAlgorithm" not in reply
-    )
+    by_kms = str(reply.get("ServerSideEncryption")).startswith("aws:kms")  # aws:kms:dsse too
+    is_digest = not by_kms and "SSECustomerAlgorithm" not in reply
     in_parts = checksum is not None and "-" in checksum
     return Receipt(
         etag=etag,
@@ -293,10 +294,6 @@ def _hex(checksum: str) -> str:
         return base64.b64decode(checksum, validate=True).hex()
     except ValueError:
         return checksum  # not base64: it will compare unequal, and be reported
-
-
-def _unquoted(etag: str | None) -> str | None:
-    return etag.strip('"') if etag else None
 
 
 def _text(value: str | bytes) -> str:

@@ -22,8 +22,9 @@ class Wire:
         self.sock = sock
         self.transfer: Transfer | None = None
         self.reusable = True
+        self._early = b""
 
-    def send(self, head: bytes, body: bytes | memoryview) -> bool:
+    def send(self, head: bytes, body: bytes) -> bool:
         """Send a request; False if the store answered before the whole body was out."""
         try:
             return self._send(head, memoryview(body))
@@ -49,8 +50,11 @@ class Wire:
     def read_head(self, method: str) -> http.client.HTTPResponse:
         """Read the status line and headers of the final answer."""
         # HTTPResponse asks its socket for a file and nothing else.
-        response = http.client.HTTPResponse(cast("socket.socket", _Clocked(self)), method=method)
+        source = _Clocked(self)
+        response = http.client.HTTPResponse(cast("socket.socket", source), method=method)
         response.begin()
+        if source.ended:  # http.client takes half a head for a whole one
+            raise http.client.IncompleteRead(b"")
         return response
 
     def is_quiet(self) -> bool:
@@ -63,6 +67,9 @@ class Wire:
 
     def receive_into(self, buffer: Any) -> int:
         """Receive within the attempt's time."""
+        if self._early:
+            buffer[:1], self._early = self._early, b""
+            return 1
         self.sock.settimeout(self._remaining())
         return self.sock.recv_into(buffer)
 
@@ -81,11 +88,25 @@ class Wire:
         return None if self.transfer is None else self.transfer.remaining()
 
     def _has_answer(self) -> bool:
-        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
-            return True
+        if isinstance(self.sock, ssl.SSLSocket):
+            return bool(self._early) or self._has_spoken(self.sock)
         poller = select.poll()  # select() cannot watch descriptors above 1,023
         poller.register(self.sock, select.POLLIN)
         return bool(poller.poll(0))
+
+    def _has_spoken(self, sock: ssl.SSLSocket) -> bool:
+        """Whether an answer, or the end, has come over TLS.
+
+        A readable socket does not tell: TLS 1.3 servers send session tickets of their own accord.
+        """
+        sock.settimeout(0)
+        try:
+            self._early = sock.recv(1)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        return True
 
 
 class _Clocked(io.RawIOBase):
@@ -93,6 +114,7 @@ class _Clocked(io.RawIOBase):
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.ended = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Called once by HTTPResponse."""
@@ -102,7 +124,9 @@ class _Clocked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._wire.receive_into(buffer)
+        size = self._wire.receive_into(buffer)
+        self.ended = not size
+        return size
 
 
 def connect(netloc: str, tls: ssl.SSLContext | None, timeout: float) -> Wire:
