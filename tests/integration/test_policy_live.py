@@ -45,9 +45,9 @@ def test_new_rows_are_begun_promptly(deployment: Deployment) -> None:
         job_id = deployment.insert_file(f"prompt {number}.bin")
         deployment.wait_final(job_id)
         ((begun, _),) = spans(deployment, [job_id])
-        waits.append(begun - inserted)
+        waits.append((begun - inserted).total_seconds())
 
-    assert median(waits) < timedelta(seconds=1)
+    assert median(waits) < 1
 
 
 def test_better_priorities_go_first(deployment: Deployment) -> None:
