@@ -27,14 +27,16 @@ class _Seaweed(SeaweedServer):
 
 
 class _Files:
-    """What everybody uploads. SDKs need not send as many to show their pace."""
+    """What everybody uploads. SDKs, and real stores, need not see as much to show their pace."""
 
     def __init__(self, home: Path, scale: Scale) -> None:
-        self.small, self.few, self.large = home / "small", home / "few", home / "large"
+        self.small, self.few = home / "small", home / "few"
+        self.large, self.less_large = home / "large", home / "less-large"
         self.count, self.sdk_count, self.few_count = scale.files, scale.sdk_files, scale.real_files
         write_files(self.small, self.count, SMALL_BYTES)
         write_files(self.few, self.few_count, SMALL_BYTES)
         write_large(self.large, scale.large_bytes)
+        write_large(self.less_large, scale.real_large_bytes)
 
 
 def measure(postgres: PostgresServer, scale: Scale) -> list[Figure]:
@@ -91,8 +93,8 @@ def _real(
             **clients.small_s3(files.few, count, count),
         }
         large: Contenders = {
-            "outhaul": partial(ours.large, files.large),
-            **clients.large(files.large),
+            "outhaul": partial(ours.large, files.less_large),
+            **clients.large(files.less_large),
         }
         return [
             *interleaved("small files, SeaweedFS", "files/s", scale.rounds, small),

@@ -10,7 +10,7 @@ from bench import subject
 from bench.databases import Ledger, directory, ledger, sqlite_ledger
 from bench.deployment import deployed
 from bench.figures import Contenders, Figure, Sample, interleaved
-from bench.processes import Stopwatch
+from bench.processes import running_seconds
 from bench.scale import Scale
 from bench.sink import Sink
 from outhaul.outbox.wakeup import switch
@@ -59,9 +59,11 @@ def _idle(book: Ledger, scale: Scale, **settings: str) -> Sample:
         store = subject.s3_settings(sink.url)
         with deployed(book, home / "spool", **store, **settings) as ours:
             time.sleep(_SETTLING)
-            asked, watch = _statements(book), Stopwatch(ours.daemon.pid)
+            asked, begun = _statements(book), time.monotonic()
+            cpu = running_seconds(ours.daemon.pid)
             time.sleep(scale.idle_seconds)
-            cpu, seconds = watch.cpu, watch.seconds
+            cpu = running_seconds(ours.daemon.pid) - cpu
+            seconds = time.monotonic() - begun
             statements = _statements(book) - asked
     beside = {"statements_per_minute": statements / seconds * 60} if statements else {}
     return Sample(cpu / seconds * 100, beside)

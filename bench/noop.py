@@ -16,9 +16,6 @@ from tests.support.mariadb import MariaDbServer
 from tests.support.postgresql import PostgresServer
 from tests.support.waiting import wait_for
 
-#: The daemon's own default.
-WORKERS = 8
-
 _PATIENCE = 120.0
 
 
@@ -95,12 +92,10 @@ def _pipeline(programs: Sequence[Program], book: Ledger, jobs: int) -> Sample:
 
 @contextmanager
 def started(url: str, processes: int) -> Iterator[list[Program]]:
-    """The pipeline in so many processes, ready to begin."""
+    """Daemons that will do nothing, ready to begin."""
     with ExitStack() as stack:
-        arguments = (url, str(WORKERS))
         programs = [
-            stack.enter_context(fleet.own_python("bench.subject", *arguments))
-            for _ in range(processes)
+            stack.enter_context(fleet.own_python("bench.subject", url)) for _ in range(processes)
         ]
         for program in programs:
             program.await_ready()

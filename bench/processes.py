@@ -36,6 +36,16 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICKS
 
 
+def running_seconds(pid: int) -> float:
+    """As `cpu_seconds`, to the nanosecond, but only of threads that are still there."""
+    spent = 0
+    for member in family(pid):
+        for task in Path(f"/proc/{member}/task").glob("*/schedstat"):
+            with suppress(OSError):
+                spent += int(task.read_text().split()[0])
+    return spent / 1e9
+
+
 def pss_bytes(pid: int) -> int:
     """Proportional set size: shared pages count by how many share them."""
     with suppress(OSError):

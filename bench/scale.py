@@ -27,6 +27,7 @@ class Scale:
     sdk_files: int
     real_files: int
     large_bytes: int
+    real_large_bytes: int
     wakeups: int
     producer_seconds: float
     finished: tuple[int, ...]
@@ -55,6 +56,7 @@ FULL = Scale(
     sdk_files=1_500,
     real_files=1_000,
     large_bytes=GIB,
+    real_large_bytes=256 * MIB,
     wakeups=200,
     producer_seconds=3.0,
     finished=(0, 100_000, 1_000_000, 3_000_000),
@@ -66,7 +68,7 @@ FULL = Scale(
     slots=(1, 2, 4, 8, 16, 32, 64),
     latencies_ms=(0, 10, 50, 200),
     growth_rounds=3,
-    idle_seconds=20.0,
+    idle_seconds=10.0,
     starts=5,
 )
 
@@ -83,6 +85,7 @@ QUICK = Scale(
     sdk_files=120,
     real_files=0,
     large_bytes=128 * MIB,
+    real_large_bytes=0,
     wakeups=20,
     producer_seconds=0.5,
     finished=(0, 20_000),

@@ -1,9 +1,9 @@
-"""Outhaul as it is measured: the one module that knows how its parts are put together.
+"""Outhaul as it is measured: the one module that knows how it is put together.
 
-Run as a program it is the pipeline alone: claimer, workers and writer as the daemon wires them,
-around an uploader that does nothing. `python -m bench.subject URL WORKERS` says `ready`, starts
-at the next line of its input, tells each second how many jobs it has settled, stops at the line
-after that, and is ready again.
+Run as a program, `python -m bench.subject URL`, it is the daemon itself, composed and run by
+outhaul's own `app`, around an uploader that does nothing. It says `ready`, starts at the next
+line of its input, tells each second how many jobs it has done, stops at the line after that, and
+is ready again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import json
 import os
 import secrets
 import select
+import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,40 +25,20 @@ from typing import Any
 from sqlalchemy import Engine
 
 from bench.account import ACCESS_KEY, BUCKET, ENVIRONMENT, REGION, SECRET_KEY
-from outhaul import logs, transitions
-from outhaul.claimer import Claimer
-from outhaul.flights import Flights
+from outhaul import app, config, logs, transitions
 from outhaul.models import Attempt, Job, Operation, Pin, Stored, StoreName
-from outhaul.outage import Outage
 from outhaul.outbox import Claimant, Daemon, Outbox
 from outhaul.outbox.engine import open_engine
 from outhaul.policy import Rules
 from outhaul.settings import setting_names
-from outhaul.transfer import Budget, Transfer
+from outhaul.transfer import Transfer
 from outhaul.transitions import Settlement
-from outhaul.worker import Workers
-from outhaul.writer import Writer
 
-LEASE_SECONDS = 90.0
-RULES = Rules((StoreName.S3,), {Operation.UPLOAD: (5.0, 15.0, 30.0)})
-
-#: The daemon's own default.
-POLL_SECONDS = 0.1
+_LEASE_SECONDS = 90.0
+_RULES = Rules((StoreName.LOCAL,), {Operation.UPLOAD: (5.0, 15.0, 30.0)})
 
 #: What a daemon gets of this process's environment.
-_INHERITED = ("PATH", "LANG", "TMPDIR")
-
-
-class Nothing:
-    """An uploader whose store takes no time."""
-
-    def __init__(self) -> None:
-        self.stores = {StoreName.S3: self}
-
-    def attempt(self, job: Job, transfer: Transfer) -> Attempt:
-        """Say that it is stored."""
-        del transfer
-        return stored(job)
+_INHERITED = ("PATH", "LANG", "TMPDIR", "PYTHONPATH")
 
 
 def stored(job: Job) -> Attempt:
@@ -68,68 +50,20 @@ def stored(job: Job) -> Attempt:
 
 def settlement(job: Job) -> Settlement:
     """What a job that went well is settled with."""
-    return transitions.settle(stored(job), RULES, 0.5)
+    return transitions.settle(stored(job), _RULES, 0.5)
 
 
 @contextmanager
 def opened(url: str) -> Iterator[tuple[Outbox, Engine]]:
     """An outbox as a daemon opens it, and its engine; closed in the end."""
+    worker = f"bench-{os.getpid()}-{secrets.token_hex(4)}"
+    claimant = Claimant(worker, _LEASE_SECONDS, StoreName.LOCAL, ("default",))
+    daemon = Daemon(worker, "bench", os.getpid(), "0", "default", 1, _LEASE_SECONDS)
     engine = open_engine(url)
     try:
-        yield _outbox(engine), engine
+        yield Outbox(engine, claimant, daemon), engine
     finally:
         engine.dispose()
-
-
-def _outbox(engine: Engine) -> Outbox:
-    worker = f"bench-{os.getpid()}-{secrets.token_hex(4)}"
-    claimant = Claimant(worker, LEASE_SECONDS, StoreName.S3, ("default",))
-    daemon = Daemon(worker, "bench", os.getpid(), "0", "default", 1, LEASE_SECONDS)
-    return Outbox(engine, claimant, daemon)
-
-
-class Pipeline:
-    """A daemon without its uploads, its scheduler and its signals."""
-
-    def __init__(self, engine: Engine, workers: int) -> None:
-        book, outage, flights = _outbox(engine), Outage(), Flights(Budget())
-        self.settled = 0
-        self._writer = Writer(book, flights, outage)
-        uploader: Any = Nothing()
-        self._workers = Workers(workers, uploader, flights, RULES, self._writer)
-        self._claimer = Claimer(
-            book,
-            flights,
-            self._workers.submit,
-            workers=workers,
-            lease_seconds=LEASE_SECONDS,
-            outage=outage,
-        )
-        self._writer.afterwards = [self._landed]
-        self._stopping = threading.Event()
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
-
-    def start(self) -> None:
-        """Begin, in the order in which the service does."""
-        self._writer.start()
-        self._workers.start()
-        self._claimer.start()
-        self._ticker.start()
-
-    def stop(self) -> None:
-        """Stop claiming, settle what is in flight."""
-        self._stopping.set()
-        self._claimer.stop()
-        self._workers.stop()
-        self._writer.stop(10.0)
-
-    def _landed(self, _: Settlement) -> None:
-        self.settled += 1
-        self._claimer.landed()
-
-    def _tick(self) -> None:
-        while not self._stopping.wait(POLL_SECONDS):
-            self._claimer.tick()
 
 
 def daemon_environment(
@@ -137,17 +71,13 @@ def daemon_environment(
 ) -> dict[str, str]:
     """The environment of a real daemon: defaults, but for what is named here."""
     known = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return (
-        known
-        | {
-            "HOME": str(source_root),
-            "OUTHAUL_DATABASE_URL": database_url,
-            "OUTHAUL_SOURCE_ROOTS": str(source_root),
-            "OUTHAUL_LOG_FORMAT": "json",
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        }
-        | dict(settings)
-    )
+    own = {
+        "HOME": str(source_root),
+        "OUTHAUL_DATABASE_URL": database_url,
+        "OUTHAUL_SOURCE_ROOTS": str(source_root),
+        "OUTHAUL_LOG_FORMAT": "json",
+    }
+    return known | own | dict(settings)
 
 
 def can_fork() -> bool:
@@ -165,11 +95,7 @@ def slots(count: int) -> dict[str, str]:
 
 def s3_settings(url: str) -> dict[str, str]:
     """A store that speaks S3 at this address."""
-    return {
-        **ENVIRONMENT,
-        "S3_BUCKET_NAME": BUCKET,
-        "S3_ENDPOINT_URL": url,
-    }
+    return {**ENVIRONMENT, "S3_BUCKET_NAME": BUCKET, "S3_ENDPOINT_URL": url}
 
 
 def oss_settings(url: str) -> dict[str, str]:
@@ -183,20 +109,44 @@ def oss_settings(url: str) -> dict[str, str]:
     }
 
 
+class Nothing:
+    """Stands where `app` expects its uploader, takes no time, and counts."""
+
+    done = 0
+
+    def __init__(self, stores: Mapping[StoreName, Any], *_: Any, **__: Any) -> None:
+        self.stores = stores
+
+    def attempt(self, job: Job, transfer: Transfer) -> Attempt:
+        """Say that it is stored."""
+        del transfer
+        # One thread may overlook another's count: a handful in ten thousand, of no account here.
+        Nothing.done += 1
+        return stored(job)
+
+
+def _tell() -> None:
+    """Say each second how far it is, until a line comes; then stop the daemon, as systemd does."""
+    while not select.select([sys.stdin], [], [], 1.0)[0]:
+        print(json.dumps({"settled": Nothing.done, "at": time.monotonic()}), flush=True)
+    sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
-    """Be one process of the pipeline."""
+    """Be one daemon, again and again."""
     logs.configure("json", "WARNING")
-    engine = open_engine(sys.argv[1])
-    while True:
-        pipeline = Pipeline(engine, int(sys.argv[2]))
-        print("ready", flush=True)
-        if not sys.stdin.readline():
-            return
-        pipeline.start()
-        while not select.select([sys.stdin], [], [], 1.0)[0]:
-            print(json.dumps({"settled": pipeline.settled, "at": time.monotonic()}), flush=True)
-        sys.stdin.readline()
-        pipeline.stop()
+    vars(app)["Uploader"] = Nothing
+    with tempfile.TemporaryDirectory() as home:
+        more = {"OUTHAUL_LOCAL_DIR": home} | ({"OUTHAUL_PROCESSES": "1"} if can_fork() else {})
+        settings = config.load(daemon_environment(sys.argv[1], Path(home), more)).settings
+        while True:
+            with app.service(settings) as daemon:
+                print("ready", flush=True)
+                if not sys.stdin.readline():
+                    return
+                threading.Thread(target=_tell, daemon=True).start()
+                daemon.run()
 
 
 if __name__ == "__main__":
