@@ -23,7 +23,7 @@ from bench import (
     wakeup,
 )
 from bench.databases import mariadb, postgresql
-from bench.figures import Figure, say
+from bench.figures import Figure, elapsed, say
 from bench.scale import FULL, QUICK, Scale
 from tests.support.mariadb import MariaDbServer
 from tests.support.postgresql import PostgresServer
@@ -76,6 +76,9 @@ def _measure(only: list[str], scale: Scale) -> tuple[list[Figure], dict[str, str
         postgres = stack.enter_context(postgresql())
         maria = stack.enter_context(mariadb())
         for name in only:
+            if elapsed() > scale.latest_start:
+                say(f"{name} is left out: the time is up", keep=True)
+                continue
             try:
                 figures += PARTS[name](postgres, maria, scale)
             except Exception as error:  # noqa: BLE001 - said, recorded, and the exit code is 1

@@ -81,9 +81,14 @@ def interleaved(part: str, unit: str, rounds: int, contenders: Mapping[str, Run]
 _began = time.monotonic()
 
 
+def elapsed() -> float:
+    """Seconds since the benchmark began."""
+    return time.monotonic() - _began
+
+
 def say(words: str, *, keep: bool = False) -> None:
     """Tell the one who waits what is going on."""
-    line = f"{time.monotonic() - _began:6.1f} s  {words}"
+    line = f"{elapsed():6.1f} s  {words}"
     if sys.stderr.isatty() and not keep:
         sys.stderr.write(f"\r\033[K{line[:100]}")
     else:

@@ -9,13 +9,14 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Every size and repetition of a run.
+    """Every size and repetition of a run. No part begins after `latest_start` seconds.
 
     Job counts are such that a run of each lasts a second or more at full scale: the start of
     a process, and the slow beginning of a pipeline, must not decide.
     """
 
     quick: bool
+    latest_start: float
     rounds: int
     noop_jobs: int
     procrastinate_jobs: int
@@ -45,6 +46,7 @@ class Scale:
 
 FULL = Scale(
     quick=False,
+    latest_start=3600.0,
     rounds=3,
     noop_jobs=60_000,
     procrastinate_jobs=1_000,
@@ -74,6 +76,7 @@ FULL = Scale(
 
 QUICK = Scale(
     quick=True,
+    latest_start=38.0,
     rounds=3,
     noop_jobs=8_000,
     procrastinate_jobs=60,
