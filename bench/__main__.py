@@ -50,7 +50,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, by comma")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON to write")
     parser.add_argument("--strict", action="store_true", help="fail if a bar is missed")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := set(arguments.only.split(",")) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return arguments
 
 
 def _require() -> None:
