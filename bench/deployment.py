@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import subject
-from bench.databases import Ledger
+from bench.databases import Ledger, directory
 from bench.figures import Sample
 from bench.processes import Stopwatch, peak_memory
 from tests.support.daemon import DaemonProcess
@@ -66,8 +66,7 @@ def deployed(book: Ledger, home: Path, **settings: str) -> Iterator[Deployment]:
     The settings say at least where the store is.
     """
     environment = subject.daemon_environment(book.url, home, settings)
-    log = home.with_name(f"{home.name}-{len(list(home.parent.iterdir()))}.log")
-    with DaemonProcess(environment, log) as daemon:
+    with directory() as logs, DaemonProcess(environment, logs / "daemon.log") as daemon:
         yield Deployment(book, daemon)
         daemon.stop()
 
