@@ -27,11 +27,11 @@ class Deployment:
     def __init__(self, book: Ledger, daemon: DaemonProcess) -> None:
         self.book, self.daemon = book, daemon
 
-    def small(self, directory: Path, count: int) -> Sample:
+    def small(self, source: Path, count: int) -> Sample:
         """Files per second, from before the INSERT until every row says that it is done."""
         self.book.refill(0)
         watch = Stopwatch(self.daemon.pid)
-        self._upload(count, numbered(directory, self.book.dialect))
+        self._upload(count, numbered(source, self.book.dialect))
         return Sample(count / watch.seconds, {"cpu_ms_per_file": watch.cpu / count * 1e3})
 
     def large(self, path: Path) -> Sample:
@@ -71,21 +71,21 @@ def deployed(book: Ledger, home: Path, **settings: str) -> Iterator[Deployment]:
         daemon.stop()
 
 
-def numbered(directory: Path, dialect: str) -> str:
+def numbered(source: Path, dialect: str) -> str:
     """SQL for the path of file number `i`."""
     if dialect == "postgresql":
-        return f"'{directory}/' || lpad(CAST(i AS text), 6, '0')"
+        return f"'{source}/' || lpad(CAST(i AS text), 6, '0')"
     if dialect == "mysql":
-        return f"concat('{directory}/', lpad(i, 6, '0'))"
-    return f"'{directory}/' || printf('%06d', i)"
+        return f"concat('{source}/', lpad(i, 6, '0'))"
+    return f"'{source}/' || printf('%06d', i)"
 
 
-def write_files(directory: Path, count: int, size: int) -> None:
+def write_files(target: Path, count: int, size: int) -> None:
     """Files as `numbered` names them, each with a content of its own."""
-    directory.mkdir()
+    target.mkdir()
     with Path("/dev/urandom").open("rb") as noise:
         for number in range(1, count + 1):
-            (directory / f"{number:06}").write_bytes(noise.read(size))
+            (target / f"{number:06}").write_bytes(noise.read(size))
 
 
 def write_large(path: Path, size: int) -> None:
