@@ -10,6 +10,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.mariadb import MariaDbServer
+from tests.support.postgresql import PostgresServer
+
 from bench import (
     files,
     growth,
@@ -25,8 +28,6 @@ from bench import (
 from bench.databases import mariadb, postgresql
 from bench.figures import Figure, elapsed, say
 from bench.scale import FULL, QUICK, Scale
-from tests.support.mariadb import MariaDbServer
-from tests.support.postgresql import PostgresServer
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 

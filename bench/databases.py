@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, make_url, text
+from tests.support.mariadb import MariaDbServer
+from tests.support.postgresql import PostgresServer
 
 from outhaul import migrate
 from outhaul.outbox.engine import open_engine
-from tests.support.mariadb import MariaDbServer
-from tests.support.postgresql import PostgresServer
 
 #: Durable, and else what a server of this size is given: nothing here trades safety for speed.
 POSTGRESQL = {

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.daemon import DaemonProcess
+from tests.support.waiting import wait_for
+
 from bench import subject
 from bench.databases import Ledger, directory
 from bench.figures import Sample
 from bench.processes import Stopwatch, peak_memory
-from tests.support.daemon import DaemonProcess
-from tests.support.waiting import wait_for
 
 _PATIENCE = 300.0
 

@@ -7,6 +7,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from tests.support.postgresql import PostgresServer
+from tests.support.seaweed import SeaweedServer
+
 from bench import subject
 from bench.account import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
 from bench.clients import Clients
@@ -15,8 +18,6 @@ from bench.deployment import Deployment, deployed, write_files, write_large
 from bench.figures import Contenders, Figure, interleaved
 from bench.scale import KIB, Scale
 from bench.sink import Sink
-from tests.support.postgresql import PostgresServer
-from tests.support.seaweed import SeaweedServer
 
 SMALL_BYTES = 16 * KIB
 

@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from tests.support.mariadb import MariaDbServer
+from tests.support.postgresql import PostgresServer
+
 from bench import subject
 from bench.databases import Ledger, directory, ledger, sqlite_ledger
 from bench.deployment import deployed, write_files
@@ -17,8 +20,6 @@ from bench.scale import GIB, KIB, MIB, Scale
 from bench.sink import Sink
 from outhaul.models import Job
 from outhaul.outbox import Outbox
-from tests.support.mariadb import MariaDbServer
-from tests.support.postgresql import PostgresServer
 
 _BATCH = 100
 _CLAIMS = 30

@@ -6,6 +6,9 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
+from tests.support.mariadb import MariaDbServer
+from tests.support.postgresql import PostgresServer
+
 from bench import subject
 from bench.databases import Ledger, directory, ledger, sqlite_ledger
 from bench.deployment import deployed
@@ -14,8 +17,6 @@ from bench.processes import running_seconds
 from bench.scale import Scale
 from bench.sink import Sink
 from outhaul.outbox.wakeup import switch
-from tests.support.mariadb import MariaDbServer
-from tests.support.postgresql import PostgresServer
 
 #: Rows that are done with: an outbox that is in use holds more of them than of any other.
 _FINISHED = 10_000

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from tests.support.mariadb import MariaDbServer
+from tests.support.postgresql import PostgresServer
+from tests.support.waiting import wait_for
+
 from bench import fleet, limit, trial
 from bench.databases import Ledger, empty_database, ledger, sqlite_ledger
 from bench.figures import Contenders, Figure, PeerError, Sample, interleaved
 from bench.fleet import Program
 from bench.processes import Stopwatch
 from bench.scale import Scale
-from tests.support.mariadb import MariaDbServer
-from tests.support.postgresql import PostgresServer
-from tests.support.waiting import wait_for
 
 _PATIENCE = 120.0
 

@@ -7,13 +7,13 @@ from contextlib import closing
 from statistics import median
 
 import psycopg
+from tests.support.postgresql import PostgresServer
 
 from bench import noop
 from bench.databases import Ledger, ledger
 from bench.figures import Figure, Sample, say
 from bench.fleet import Program
 from bench.scale import Scale
-from tests.support.postgresql import PostgresServer
 
 #: Jobs that wait at any time: the claims never run dry, and never meet an empty index.
 _BACKLOG = 60_000

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from tests.support.postgresql import PostgresServer
+
 from bench import subject
 from bench.databases import Ledger, directory, ledger, sqlite_ledger
 from bench.deployment import deployed
 from bench.figures import Contenders, Figure, Sample, interleaved
 from bench.scale import Scale
 from bench.sink import Sink
-from tests.support.postgresql import PostgresServer
 
 
 def measure(postgres: PostgresServer, scale: Scale) -> list[Figure]:

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import pymysql
 from sqlalchemy import Engine, create_engine, event, make_url, text
+from tests.support.mariadb import MariaDbServer
 
 from bench.databases import directory
 from bench.figures import Sample
-from tests.support.mariadb import MariaDbServer
 
 BATCH = 100
 

@@ -8,6 +8,8 @@ from contextlib import closing
 from functools import partial
 
 import psycopg
+from tests.support.postgresql import PostgresServer
+from tests.support.waiting import wait_for
 
 from bench import pgbench, subject
 from bench.databases import Ledger, directory, ledger
@@ -16,8 +18,6 @@ from bench.figures import Contenders, Figure, Sample, interleaved
 from bench.scale import Scale
 from bench.sink import Sink
 from outhaul.outbox.wakeup import CHANNEL, switch
-from tests.support.postgresql import PostgresServer
-from tests.support.waiting import wait_for
 
 #: Mean seconds between two INSERTs: the daemon is idle again by then.
 _GAP = 0.06

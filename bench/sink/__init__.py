@@ -10,8 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from bench.fleet import HOME
 from tests.support.process import ServerProcess
+
+from bench.fleet import HOME
 
 _SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 _FLAGS = ("-O3", "-std=gnu11", "-Wall", "-Wextra")
