@@ -21,7 +21,7 @@ $(VENV)/.complete: pyproject.toml daemon/outhaul/__init__.py
 	@touch $@
 
 test: setup ## Run every test; what is not installed is skipped and counted
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile
 
 check: lint types imports ## Everything that CI checks besides the tests
 

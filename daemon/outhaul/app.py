@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -176,13 +177,14 @@ def _await_database(settings: Settings, engine: Engine, notifier: Notifier) -> N
     """Start as soon as the database does: hosts boot in any order."""
     outage, pause = Outage(), threading.Event()
     while True:
+        began = time.monotonic()
         try:
             _check_database(settings, engine)
-            outage.answered()
+            outage.answered(began)
         except OperationalError as error:
             notifier.status("waiting for the database")
             notifier.extend(_BOOT_SECONDS)
-            pause.wait(outage.failed(error))
+            pause.wait(outage.failed(error, began))
         else:
             return
 
@@ -237,7 +239,7 @@ def _wire(
         poll_seconds=settings.poll_seconds,
         outage=outage,
     )
-    keeper = Keeper(outbox, flights, settings.lease_seconds)
+    keeper = Keeper(outbox, flights, settings.lease_seconds, outage)
     renewer = Cycle("renewer", keeper.renew, outage)
     rescuer = Cycle("rescuer", keeper.rescue, outage)
 

@@ -57,6 +57,7 @@ class Claimer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._hungry = False
+        self._in_doubt = False
         self._suspects_at = 0.0
         self._alone_until = 0.0
         self._thread = threading.Thread(target=self._run, name="claimer", daemon=True)
@@ -91,12 +92,13 @@ class Claimer:
         while not self._stopping.is_set():
             # Waiting for a database that hangs is no hang of ours: a restart would not help.
             self.progressed = math.inf
+            began = time.monotonic()
             try:
-                again = self._cycle(time.monotonic())
+                again = self._cycle(began)
                 self.progressed = time.monotonic()
-                self._outage.answered()
             except DBAPIError as error:
-                self._stopping.wait(self._outage.failed(error))
+                self._in_doubt = True
+                self._stopping.wait(self._outage.failed(error, began))
             except Exception as error:  # noqa: BLE001 - a bug in one cycle must not end claiming
                 logs.failed_cycle("claim", error)
                 self._stopping.wait(_PATIENCE)
@@ -113,6 +115,8 @@ class Claimer:
 
     def _cycle(self, now: float) -> bool:
         """Claim once; whether to claim again without waiting."""
+        if self._in_doubt:
+            self._take_back_unheard()
         if self._hold_for_suspect(now):
             return False
         in_flight = len(self._flights)
@@ -121,11 +125,19 @@ class Claimer:
         if room <= 0 or (in_flight >= self._workers and room * 2 < in_flight + room):
             return False
         claimed = self._outbox.claim(room)
+        self._outage.answered(now)
         self._accept(claimed, now)
         self._hungry = len(claimed) == room
         if not claimed and not in_flight:
             self.idle.set()
         return self._hungry
+
+    def _take_back_unheard(self) -> None:
+        """A claim may have been committed though its answer got lost: nobody works on it."""
+        while rescued := self._outbox.unheard(self._flights.held()):
+            for job in rescued:
+                logs.job_rescued(job)
+        self._in_doubt = False
 
     def _accept(self, claimed: Sequence[Job | BadRow], now: float) -> None:
         jobs = [row.job if isinstance(row, BadRow) else row for row in claimed]
@@ -144,7 +156,9 @@ class Claimer:
             return True
         if now < self._suspects_at:
             return False
-        if not self._outbox.suspects_due():
+        suspects = self._outbox.suspects_due()
+        self._outage.answered(now)
+        if not suspects:
             self._suspects_at = now + SUSPECT_SECONDS
             return False
         newest = self._flights.newest()

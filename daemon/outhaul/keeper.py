@@ -17,6 +17,9 @@ from outhaul.outbox import Outbox
 #: By its own clock a worker stops finishing this long before its lease ends, or a quarter of it.
 SAFETY_SECONDS = 10.0
 
+#: Within this, every thread of a daemon that lives has tried the database again.
+_CALM_SECONDS = 3.0
+
 _LOST = Interrupted(Outcome.LOST, "the lease was lost to another daemon")
 _ENDING = Interrupted(Outcome.LOST, "the lease could not be renewed in time")
 
@@ -52,11 +55,11 @@ class Cycle:
     def _run(self) -> None:
         while self._due.wait() and not self._stopping.is_set():
             self._due.clear()
+            began = time.monotonic()
             try:
                 self._work()
-                self._outage.answered()
             except DBAPIError as error:
-                self._again_after(self._outage.failed(error))
+                self._again_after(self._outage.failed(error, began))
             except Exception as error:  # noqa: BLE001 - a bug in one run must not end the cycle
                 logs.failed_cycle(self._name, error)
 
@@ -72,10 +75,14 @@ class Keeper:
         outbox: where.
         flights: what we hold.
         lease_seconds: for how long a renewal lasts.
+        outage: the database's absence.
     """
 
-    def __init__(self, outbox: Outbox, flights: Flights, lease_seconds: float) -> None:
-        self._outbox, self._flights, self._lease = outbox, flights, lease_seconds
+    def __init__(
+        self, outbox: Outbox, flights: Flights, lease_seconds: float, outage: Outage
+    ) -> None:
+        self._outbox, self._flights = outbox, flights
+        self._lease, self._outage = lease_seconds, outage
 
     def renew(self) -> None:
         """Extend our leases and say that we live. A job that is no longer ours is abandoned."""
@@ -88,11 +95,18 @@ class Keeper:
             logs.leases_lost([job.id for job in lost])
             self._flights.cancel(_LOST, lambda flight: flight.job in lost)
         self._outbox.beat(len(held))
+        self._outage.answered(now)
 
     def rescue(self) -> None:
         """Take back the jobs of vanished daemons, and claims of ours that never reached us."""
-        for rescued in self._outbox.rescue(self._flights.held()):
-            logs.job_rescued(rescued)
+        # An outage lets all leases run out: first the living must have had time to renew theirs.
+        if self._outage.calm_seconds < max(self._lease, _CALM_SECONDS):
+            return
+        began = time.monotonic()
+        rescued = self._outbox.rescue(self._flights.held())
+        self._outage.answered(began)
+        for job in rescued:
+            logs.job_rescued(job)
 
     def _abandon_ending(self, now: float) -> None:
         """Somebody else may claim these soon: stop before two of us send the same object."""

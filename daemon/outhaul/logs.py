@@ -138,6 +138,11 @@ def stopped(released: int) -> None:
     _log.info("stopped", released=released)
 
 
+def child_ended(pid: int, code: int) -> None:
+    """One of several daemons ended by itself."""
+    _log.error("Daemon process ended, starting another", pid=pid, exit_code=code)
+
+
 def job_settled(settlement: Settlement) -> None:
     """What one attempt came to."""
     job, attempt = settlement.job, settlement.attempt

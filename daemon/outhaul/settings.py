@@ -92,6 +92,7 @@ class Settings(BaseModel):
 
     # the daemon
     workers: int = Field(8, alias="OUTHAUL_WORKERS", ge=1, le=256)
+    processes: int = Field(1, alias="OUTHAUL_PROCESSES", ge=1, le=64)
     queues: Words = Field(("default",), alias="OUTHAUL_QUEUES", min_length=1)
     lease_seconds: float = Field(90.0, alias="OUTHAUL_LEASE_SECONDS", ge=1)
     poll_seconds: float = Field(0.1, alias="OUTHAUL_POLL_SECONDS", ge=0.01, le=60)

@@ -91,16 +91,17 @@ class Writer:
         owned: set[int] = set()
         in_doubt = False
         while not self._abandon.is_set():
+            began = time.monotonic()
             try:
                 if in_doubt:
                     # The answer to a COMMIT may be what got lost: ask before repeating.
                     owned |= self._outbox.settled(batch)
                 left = [s for s in batch if s.job.id not in owned]
                 owned |= self._outbox.settle(left, time.monotonic())
-                self._outage.answered()
+                self._outage.answered(began)
             except (OperationalError, InterfaceError) as error:
                 in_doubt = True
-                self._abandon.wait(self._outage.failed(error))
+                self._abandon.wait(self._outage.failed(error, began))
             except DBAPIError as error:
                 return owned | self._one_by_one(batch, error)
             else:

@@ -120,7 +120,7 @@ def _create_outbox() -> None:
         _word("operation", 16, "upload"),
         _word("queue", 64, "default"),
         _need("priority", sa.SmallInteger, "5"),
-        _need("storage_key", _text(1023)),
+        _need("storage_key", _text(1024)),
         _word("source_path", 4096),
         sa.Column("payload", sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")),
         _word("content_type", 255),

@@ -148,6 +148,8 @@ def test_a_thousand_connections(fault_proxy: FaultProxy, memory_server: MemorySe
 
 def test_close_leaves_nothing_behind(memory_server: MemoryServer) -> None:
     """A closed proxy has no thread left, not even for held and stalled requests."""
+
+    before = set(threading.enumerate())
     with FaultProxy(memory_server.address) as proxy, contextlib.ExitStack() as stack:
         held = proxy.hold(key="held")
         proxy.stall(key="stalled")
@@ -157,5 +159,6 @@ def test_close_leaves_nothing_behind(memory_server: MemoryServer) -> None:
         assert held.arrived.wait(10)
         wait_for(lambda: proxy.idle == 1, 10, "the idle connection")
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "fault-proxy"]
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if thread.name == "fault-proxy"]
     assert "/box/held" not in memory_server.objects

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from sqlalchemy import Engine
+
 from outhaul.models import Job
 from outhaul.outbox import Outbox
 from tests.contract.outboxes import (
@@ -64,7 +66,7 @@ class Traffic:
 
     Args:
         outbox: where.
-        jobs: how many the clients insert in all.
+        jobs: how many the two clients insert in all.
     """
 
     def __init__(self, outbox: MigratedOutbox, jobs: int) -> None:
@@ -79,9 +81,9 @@ class Traffic:
         for _ in range(self._jobs // 40):
             self._outbox.insert_many(20)
 
-    def work(self, name: str) -> None:
-        """A daemon: claims, fresh ones and suspects, and settles, until all is done."""
-        daemon = self._outbox.daemon(name)
+    def work(self, name: str, engine: Engine) -> None:
+        """A daemon: claims, fresh ones and suspects, renews and settles, until all is done."""
+        daemon = self._outbox.daemon(name, engine=engine)
         while not self._is_over():
             jobs = claimed(daemon, 20)
             if isinstance(suspect := daemon.claim_suspect(), Job):
@@ -97,12 +99,10 @@ class Traffic:
         for _ in range(20):
             daemon.claim(5)
 
-    def rescue(self, name: str) -> None:
+    def rescue(self, name: str, engine: Engine) -> None:
         """What every daemon does now and then, here without a pause."""
-        daemon = self._outbox.daemon(name)
+        daemon = self._outbox.daemon(name, engine=engine)
         while not self._is_over():
-            with self._lock:
-                pass
             found = [back.job_id for back in daemon.rescue()]
             with self._lock:
                 self.rescued.update(found)
@@ -118,15 +118,16 @@ def test_everybody_at_once_loses_nothing(outbox: MigratedOutbox) -> None:
 
     traffic = Traffic(outbox, jobs=600)
 
-    run_all(
-        traffic.insert,
-        traffic.insert,
-        lambda: traffic.work("a"),
-        lambda: traffic.work("b"),
-        traffic.vanish,
-        lambda: traffic.rescue("c"),
-        lambda: traffic.rescue("d"),
-    )
+    with opened(outbox.url) as elsewhere:
+        run_all(
+            traffic.insert,
+            traffic.insert,
+            lambda: traffic.work("a", outbox.engine),
+            lambda: traffic.work("b", elsewhere),
+            traffic.vanish,
+            lambda: traffic.rescue("c", outbox.engine),
+            lambda: traffic.rescue("d", elsewhere),
+        )
 
     assert {row["status"] for row in outbox.jobs()} == {"done"}
     assert set(traffic.settled.values()) == {1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -136,6 +137,23 @@ def test_an_unusable_url_is_refused_in_plain_words(url: str) -> None:
 
     with pytest.raises(ConfigError):
         open_engine(url)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_sqlites_one_connection_goes_round(outbox: MigratedOutbox) -> None:
+    """Of three threads that never rest, none waits for long while the others go on and on."""
+
+    turns = [0, 0, 0]
+
+    def take_turns(number: int) -> None:
+        while max(turns) < 200:
+            outbox.now()
+            turns[number] += 1
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(take_turns, range(3)))
+
+    assert min(turns) > 20
 
 
 @on_servers

@@ -150,6 +150,22 @@ def test_what_we_hold_is_not_rescued(outbox: MigratedOutbox) -> None:
     assert outbox.job(held.id)["claimed_by"] == "a"
 
 
+def test_a_claim_whose_answer_was_lost_is_taken_back(outbox: MigratedOutbox) -> None:
+    """What we claimed and never heard of is given back at once, with its attempt and no blame."""
+
+    outbox.insert_many(2)
+    held, unheard = outbox.claim("a")
+    outbox.insert(queue="other")
+    outbox.claim_one("b", queues=("other",))
+
+    found = outbox.daemon("a").unheard({held.id})
+
+    assert [(back.job_id, back.crash_count) for back in found] == [(unheard.id, 0)]
+    assert counts(outbox.job(unheard.id)) == ("pending", 0, 0)
+    assert [row["claimed_by"] for row in outbox.jobs()] == ["a", None, "b"]
+    assert [job.id for job in outbox.claim("b")] == [unheard.id]
+
+
 def test_running_leases_and_other_states_are_left_alone(timed_outbox: MigratedOutbox) -> None:
     """Only an expired lease of a running job is taken back: nothing else, whatever its columns."""
 

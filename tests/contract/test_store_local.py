@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -173,20 +176,41 @@ def test_the_directory_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "disk" / "a" / "k").read_bytes() == b"x"
 
 
-def test_a_free_key_is_taken_by_one(store: LocalStore, root: Path) -> None:
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Threads that take turns as often as Python lets them, so that a race is one."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("eager_threads")
+@pytest.mark.parametrize("key", [f"k{number}" for number in range(30)])
+def test_a_free_key_is_taken_by_one(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     """Of many that want an absent key at once one gets it, and the others hear KEY_EXISTS."""
+
+    written, met = threading.Barrier(8), set[int]()
+
+    def meet(_descriptor: int) -> None:
+        if threading.get_ident() not in met:  # the last step before the name is taken
+            met.add(threading.get_ident())
+            written.wait(20)
 
     def put(number: int) -> Receipt | str:
         try:
-            return store.put(upload("k", b"%d" % number, absent=True))
+            return store.put(upload(key, b"%d" % number, absent=True))
         except StoreError as error:
             return error.code
 
+    monkeypatch.setattr(os, "fsync", meet)
     with ThreadPoolExecutor(8) as pool:
         ends = list(pool.map(put, range(8)))
 
     (winner,) = (number for number, end in enumerate(ends) if end != "KEY_EXISTS")
-    assert objects(root) == {"k": b"%d" % winner}
+    assert objects(root) == {key: b"%d" % winner}
 
 
 def test_a_deletion_leaves_the_neighbours(store: LocalStore, root: Path) -> None:

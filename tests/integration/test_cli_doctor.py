@@ -29,11 +29,9 @@ def _examine(deployment: Deployment, *arguments: str, **overrides: str) -> Answe
 
 
 def test_a_good_setup_passes(deployment: Deployment) -> None:
-    """Database, clock, directories and every store's five steps are checked; nothing stays behind.
+    """Database, clock, directories and every store's steps are checked; nothing stays behind."""
 
-    The test servers run with their default durability, which is the one that doctor wants.
-    """
-
+    # The test servers run with their default durability, which is the one that doctor wants.
     local = {"OUTHAUL_LOCAL_DIR": str(deployment.local)}
     answer = _examine(deployment, **local)
     shown = outhaul(deployment.environment(**local), "doctor")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Also the machine's name, in which systemd-nspawn refuses the _ of mkdtemp.
 _PREFIX = "outhaul-nspawn-"
+_ROOT, _LAYERS = "root", "layers"
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -32,7 +33,7 @@ class Home:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(6)}"
-        self.root = self.path / "root"
+        self.root = self.path / _ROOT
         self.console = self.path / "console"
         self.cgroups = [path / self.path.name for path in _hierarchies()]
         self._lock = -1
@@ -63,17 +64,22 @@ class Home:
             _kill(group)
 
     def _mount(self) -> None:
-        upper, work = self.path / "upper", self.path / "work"
-        for directory in (self.root, upper, work):
-            directory.mkdir()
+        # In memory: an overlay cannot keep its changes in another overlay, which / may be.
+        layers = self.path / _LAYERS
+        self.root.mkdir()
+        layers.mkdir()
+        _run("mount", "-t", "tmpfs", self.path.name, str(layers))
+        upper, work = layers / "upper", layers / "work"
+        upper.mkdir()
+        work.mkdir()
         options = f"lowerdir=/,upperdir={upper},workdir={work}"
         _run("mount", "-t", "overlay", self.path.name, "-o", options, str(self.root))
 
 
 def remove_abandoned() -> None:
-    """Remove the homes of test runs that were killed before they could."""
+    """Remove the homes of test runs that were killed before they could; what resists stays."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+        with contextlib.suppress(OSError):
             lock = _lock(path)
             try:
                 _remove(path)
@@ -90,7 +96,7 @@ def _locked_directory(path: Path) -> int:
 
 
 def _lock(directory: Path) -> int:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
@@ -102,8 +108,9 @@ def _lock(directory: Path) -> int:
 def _remove(home: Path) -> None:
     for hierarchy in _hierarchies():
         _remove_cgroup(hierarchy / home.name)
-    if (home / "root").is_mount():
-        _run("umount", "--lazy", str(home / "root"))
+    for mount in (home / _ROOT, home / _LAYERS):
+        if mount.is_mount():
+            _run("umount", "--lazy", str(mount))
     shutil.rmtree(home)
 
 

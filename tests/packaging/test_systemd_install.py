@@ -8,15 +8,18 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from click.testing import CliRunner
 
 from outhaul.cli.systemd import systemd
+from outhaul.errors import ProvisioningError
+from outhaul.provisioning.plan import carry_out, survey
+from outhaul.provisioning.steps import Command
 from outhaul.provisioning.target import Target
 from outhaul.systemd import Installation, install_steps, uninstall_steps
 from tests.packaging.image import EXECUTABLE, drop_in, install, run
 
 if TYPE_CHECKING:
-    import pytest
     from click.testing import Result
 
 UNITS = "etc/systemd/system"
@@ -136,6 +139,19 @@ def test_a_step_that_fails_is_named(image: Path) -> None:
     assert [path.name for path in (image / UNITS).iterdir()] == ["outhaul.service"]
 
 
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [("false", "exit status 1"), ("no-such-program", "No such file or directory")],
+)
+def test_a_program_that_fails_is_named(program: str, told: str) -> None:
+    """A step that only a program can do fails with its command line."""
+
+    plan = survey([Command((program, "-x"), settled=lambda: False)])
+
+    with pytest.raises(ProvisioningError, match=f"^{program} -x: {told}$"):
+        carry_out(plan)
+
+
 def test_now_is_refused_for_an_image(image: Path) -> None:
     """Nothing can be started in a system that does not run."""
 
@@ -153,6 +169,8 @@ def test_now_is_refused_for_an_image(image: Path) -> None:
 def test_a_plain_user_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Changing the system takes root; the plan takes nothing."""
 
+    # Without steps: if the promise breaks, it must not be this machine that pays.
+    monkeypatch.setattr("outhaul.cli.systemd.uninstall_steps", lambda _target: [])
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     refused = CliRunner().invoke(systemd, ["uninstall"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from tests.support.waiting import wait_for
 
 #: Importing boto3, oss2 and SQLAlchemy takes 1.4 s on an idle core, and tests run in parallel.
 START_SECONDS = 30.0
+
+#: A test run that is killed must not leave daemons behind. setpriv then becomes the daemon.
+_DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class DaemonProcess:
@@ -57,7 +61,7 @@ class DaemonProcess:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "outhaul", *self._arguments],
+                [*_DIES_WITH_US, sys.executable, "-m", "outhaul", *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -70,6 +70,7 @@ def test_a_descriptor_is_harmless(root: int) -> None:
         ("link", {errno.ELOOP}),
         ("out/passwd", {errno.EXDEV, errno.ENOTDIR}),
         ("absent", {errno.ENOENT}),
+        ("sub/absent", {errno.ENOENT}),
         ("file/below", {errno.ENOTDIR}),
         ("x" * 300, {errno.ENAMETOOLONG}),
     ],

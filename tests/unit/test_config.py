@@ -226,7 +226,8 @@ def test_the_guides_own_command_works() -> None:
     """The one-liner of the setup guide prints True once all five are set."""
 
     command = "from outhaul import config; print(config.USE_OSS_STORAGE)"
-    environment = {"PATH": os.environ["PATH"], **OSS_ENVIRONMENT}
+    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment = inherited | OSS_ENVIRONMENT
     told = subprocess.run(
         [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True
     )

@@ -83,6 +83,7 @@ def test_http_is_for_loopback_only(name: str, url: str) -> None:
         "https://",
         "https://:9000",
         "https://[broken",
+        "https://host:0",
         "https://host:99999",
         "https://host:port",
         "https://user:secret-canary@host",

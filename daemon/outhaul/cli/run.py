@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-def run() -> None:
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="Daemons that share the workers; one by default, at best one per core.",
+)
+def run(processes: int | None) -> None:
     """Upload until told to stop.
 
     SIGTERM and SIGINT let uploads under way end; a second one stops at once. The log goes to
@@ -27,7 +33,11 @@ def run() -> None:
     from outhaul.errors import ConfigError, SchemaError  # noqa: PLC0415
 
     try:
-        with app.service(_prepare()) as service:
+        settings = _prepare()
+        count = min(processes or settings.processes, settings.workers)
+        if count > 1:
+            sys.exit(_supervise(settings, count))
+        with app.service(settings) as service:
             service.run()
     except (ConfigError, SchemaError) as error:
         logs.refused_to_start(error)
@@ -35,6 +45,17 @@ def run() -> None:
     except DBAPIError as error:
         logs.refused_to_start(error)
         sys.exit(ExitCode.UNAVAILABLE)
+
+
+def _supervise(settings: Settings, count: int) -> int:
+    """Run several daemons; each gets its share of the workers."""
+    from outhaul.notifier import Notifier  # noqa: PLC0415 - the daemon's imports cost a second
+    from outhaul.supervisor import Supervisor  # noqa: PLC0415
+
+    share = -(-settings.workers // count)
+    environment = os.environ | {"OUTHAUL_WORKERS": str(share)}
+    command = [sys.executable, "-m", "outhaul", "run", "--processes", "1"]
+    return Supervisor(command, count, environment, Notifier()).run()
 
 
 @click.command()

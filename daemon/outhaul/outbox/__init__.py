@@ -66,6 +66,10 @@ class Outbox:
         """See `rescue.rescue`."""
         return rescue.rescue(self._engine, self._claimant.worker, held)
 
+    def unheard(self, held: Collection[int]) -> list[Rescued]:
+        """See `rescue.unheard`."""
+        return rescue.unheard(self._engine, self._claimant.worker, held)
+
     def payload(self, job_id: int) -> bytes | None:
         """See `content.payload`; without the database the attempt is given back."""
         with _interrupting():

@@ -10,7 +10,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, case, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    bindparam,
+    case,
+    insert,
+    select,
+    update,
+)
 
 from outhaul.models import Outcome, Status, StoreName
 from outhaul.outbox.clock import db_in, db_now
@@ -41,12 +51,24 @@ def rescue(engine: Engine, worker: str, held: Collection[int] = ()) -> list[Resc
     Args:
         engine: the database.
         worker: ours.
-        held: ids of our own jobs in flight: they are renewed, not rescued. Others may bear our
-            name too, when the answer to a claim got lost.
+        held: ids of our own jobs in flight: they are renewed, not rescued.
     """
+    foreign = outbox.c.claimed_by.is_(None) | (outbox.c.claimed_by != worker)
+    expired = outbox.c.lease_expires_at < db_now()
+    return _take_back(engine, worker, expired & (foreign | outbox.c.id.not_in(held)))
 
+
+def unheard(engine: Engine, worker: str, held: Collection[int]) -> list[Rescued]:
+    """Take back what a claim gave us while its answer got lost, at most `BATCH` jobs.
+
+    Only for the thread that claims: to any other, a claim on its way looks just the same.
+    """
+    return _take_back(engine, worker, (outbox.c.claimed_by == worker) & outbox.c.id.not_in(held))
+
+
+def _take_back(engine: Engine, worker: str, which: ColumnElement[bool]) -> list[Rescued]:
     def take_back(connection: Connection) -> list[Rescued]:
-        rows = list(connection.execute(_expired(connection, worker, held)).mappings())
+        rows = list(connection.execute(_running(connection, worker, which)).mappings())
         if not rows:
             return []
         connection.execute(_TAKE_BACK, [_row(row) for row in rows])
@@ -56,13 +78,13 @@ def rescue(engine: Engine, worker: str, held: Collection[int] = ()) -> list[Resc
     return in_transaction(engine, take_back)
 
 
-def _expired(connection: Connection, worker: str, held: Collection[int]) -> Any:
+def _running(connection: Connection, worker: str, which: ColumnElement[bool]) -> Any:
     columns = [
         column
         for column in outbox.c
         if column.name not in {"payload", "metadata", "created_at", "updated_at", "started_at"}
     ]
-    alive = (
+    seen = (
         select(daemons.c.worker)
         .where(
             daemons.c.worker == outbox.c.claimed_by,
@@ -72,14 +94,8 @@ def _expired(connection: Connection, worker: str, held: Collection[int]) -> Any:
         .exists()
     )
     query = (
-        select(*columns, alive.label("owner_lives"))
-        .where(
-            outbox.c.status == Status.RUNNING,
-            outbox.c.lease_expires_at < db_now(),
-            outbox.c.claimed_by.is_(None)
-            | (outbox.c.claimed_by != worker)
-            | outbox.c.id.not_in(held),
-        )
+        select(*columns, ((outbox.c.claimed_by == worker) | seen).label("owner_lives"))
+        .where(outbox.c.status == Status.RUNNING, which)
         .order_by(outbox.c.id)
         .limit(BATCH)
     )

@@ -104,12 +104,10 @@ def _send_parts(
     under_way: list[Future[Part]] = []
     parts: list[Part] = []
     try:
-        # No enumerate, and no name for longer than needed: each would hold one part more.
-        for content in _contents(upload):
+        for number, content in enumerate(_contents(upload), start=1):
             sha256.update(content)
-            number = len(parts) + len(under_way) + 1
             under_way.append(pool.submit(store.put_part, upload, upload_id, number, content))
-            del content
+            del content  # or this frame holds one part more than are in flight
             if len(under_way) == PARTS_IN_FLIGHT:
                 parts.append(under_way.pop(0).result())
         parts += [future.result() for future in under_way]
