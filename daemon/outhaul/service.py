@@ -110,6 +110,8 @@ class Service:
         parts.rescuer.start()
         if parts.listener:
             parts.listener.start()
+        with contextlib.suppress(DBAPIError):  # the renewer goes on saying it
+            parts.outbox.beat(0)
         parts.claimer.start()
         parts.scheduler.start()
         self._announce()

@@ -35,6 +35,10 @@ _ANALYZE = {"postgresql": "ANALYZE", "sqlite": "ANALYZE", "mysql": "ANALYZE TABL
 #: Rows that a question about five jobs may look at: far fewer than there are of any other kind.
 _FEW = 200
 
+#: Of SQLite's virtual machine, taken for the price of one row: a claim takes some 1,500 in all,
+#: and to step over one waiting row takes five or more.
+_STEPS_PER_ROW = 20
+
 
 @pytest.fixture
 def busy_outbox(outbox: MigratedOutbox) -> MigratedOutbox:
@@ -63,12 +67,11 @@ def test_finished_rows_are_not_touched(busy_outbox: MigratedOutbox) -> None:
         assert used & indexes, name
 
 
-@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 def test_waiting_rows_are_not_touched(busy_outbox: MigratedOutbox) -> None:
     """By the server's own count few rows are read, though thousands of a better priority wait."""
 
-    count = {"postgresql": _rows_read_postgresql, "mysql": _rows_read_mariadb}
-    rows_read = count[busy_outbox.dialect]
+    count = {"postgresql": _rows_read_postgresql, "sqlite": _rows_read_sqlite}
+    rows_read = count.get(busy_outbox.dialect, _rows_read_mariadb)
 
     for name, (ask, _) in OPERATIONS.items():
         assert rows_read(busy_outbox, ask) < _FEW, name
@@ -139,3 +142,14 @@ def _rows_read_mariadb(outbox: MigratedOutbox, ask: Callable[[Outbox], Any]) -> 
     before = counter()
     ask(outbox.daemon())
     return counter() - before
+
+
+def _rows_read_sqlite(outbox: MigratedOutbox, ask: Callable[[Outbox], Any]) -> int:
+    """SQLite counts no rows, but the steps of its virtual machine."""
+    ticks: list[None] = []
+    with outbox.engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+    raw.set_progress_handler(lambda: ticks.append(None), _STEPS_PER_ROW)
+    ask(outbox.daemon())
+    raw.set_progress_handler(None, 0)
+    return len(ticks)

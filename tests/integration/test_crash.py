@@ -86,7 +86,7 @@ def test_a_crash_in_a_retry_wait_changes_nothing(deployment: Deployment) -> None
     """After a kill -9 in the second wait the count and the due time stand; no fifth attempt."""
 
     deployment.s3.fail(503, "SlowDown", times=math.inf)
-    delays = {"OUTHAUL_UPLOAD_RETRY_DELAYS": "0.1,4,0.1", "OUTHAUL_RETRY_JITTER": "0"}
+    delays = {"OUTHAUL_UPLOAD_RETRY_DELAYS": "0.1,3,0.1", "OUTHAUL_RETRY_JITTER": "0"}
     with deployment.daemon(**delays) as daemon:
         job_id = deployment.insert_file("slow.bin")
         wait_for(lambda: len(deployment.attempts(job_id)) == 2, 30, "the second attempt to fail")

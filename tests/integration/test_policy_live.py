@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from statistics import median
 
 import pytest
 from sqlalchemy import insert
@@ -33,6 +34,20 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
 def deployment(served: Served) -> Deployment:
     """The outbox that they all share; each test has names of its own."""
     return served.deployment
+
+
+def test_new_rows_are_begun_promptly(deployment: Deployment) -> None:
+    """An idle daemon looks ten times a second; even beside other tests most rows wait little."""
+
+    waits = []
+    for number in range(5):
+        inserted = database_now(deployment)
+        job_id = deployment.insert_file(f"prompt {number}.bin")
+        deployment.wait_final(job_id)
+        ((begun, _),) = spans(deployment, [job_id])
+        waits.append(begun - inserted)
+
+    assert median(waits) < timedelta(seconds=1)
 
 
 def test_better_priorities_go_first(deployment: Deployment) -> None:

@@ -125,15 +125,8 @@ def test_a_second_signal_ends_the_drain(sqlite_deployment: Deployment) -> None:
     assert (job["status"], job["s3_attempts"]) == ("pending", 0)
 
 
-@pytest.mark.parametrize(
-    ("database_url", "silent"),
-    [("postgresql", True), ("mariadb", False)],
-    indirect=["database_url"],
-    ids=["silent postgresql", "closed mariadb"],
-)
-def test_a_stop_does_not_wait_for_a_database_that_is_away(
-    deployment: Deployment, silent: bool
-) -> None:
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_stop_does_not_wait_for_a_database_that_hangs(deployment: Deployment) -> None:
     """Within the drain and 15 s it ends; the next start finds the job and has it done."""
 
     held = deployment.s3.hold(method="PUT")
@@ -143,11 +136,9 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(
         with deployment.daemon(**settings_through) as daemon:
             job_id = deployment.insert_file("held.bin")
             assert held.arrived.wait(30)
-            if silent:
-                front.fall_silent()
-                assert front.stalled.wait(30)
-            else:
-                front.refuse()
+            front.fall_silent()
+            # In a claim, say: ten times a second there is one.
+            assert front.stalled.wait(30)
             begun = time.monotonic()
             code = daemon.stop(60)
             took = time.monotonic() - begun

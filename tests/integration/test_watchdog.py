@@ -34,7 +34,7 @@ def manager(tmp_path: Path) -> Iterator[NotifySocket]:
 
 @pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
 def test_a_database_outage_is_no_hang(deployment: Deployment, manager: NotifySocket) -> None:
-    """Ready comes only once the database answers; while it is away later, the pings go on."""
+    """Ready only once the database answers; pings while it is away later; a stop all the same."""
 
     with TcpFront(deployment.database_url) as front, ExitStack() as stack:
         settings = manager.environment | {"OUTHAUL_DATABASE_URL": front.database_url}
@@ -53,6 +53,8 @@ def test_a_database_outage_is_no_hang(deployment: Deployment, manager: NotifySoc
         manager.wait(PING, times=ENOUGH)
         front.restore()
         manager.wait(IDLE)
+        front.refuse()
+        assert daemon.stop(15) == 0
 
 
 def test_a_store_outage_is_no_hang(sqlite_deployment: Deployment, manager: NotifySocket) -> None:

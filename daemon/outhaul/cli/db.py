@@ -15,16 +15,22 @@ def db() -> None:
 @db.command()
 @replies
 def upgrade() -> Reply:
-    """Create or upgrade the tables. Safe to repeat, and to run on two hosts at once."""
+    """Create or upgrade the tables. Safe to repeat, and to run on two hosts at once.
+
+    On PostgreSQL, OUTHAUL_NOTIFY decides whether inserts notify the daemons.
+    """
     from outhaul import migrate  # noqa: PLC0415 - loads alembic
     from outhaul.app import database  # noqa: PLC0415
     from outhaul.config import load  # noqa: PLC0415
+    from outhaul.outbox import wakeup  # noqa: PLC0415
 
     settings = load().settings
     with database(settings) as engine:
         before = migrate.current(engine)
         migrate.upgrade(engine, settings.database_schema)
         after = migrate.current(engine)
+        if engine.dialect.name == "postgresql":
+            wakeup.switch(engine, on=settings.notify)
     line = (
         f"at revision {after}"
         if before == after

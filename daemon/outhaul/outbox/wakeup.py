@@ -29,11 +29,18 @@ _TRIGGER = text(
     "CREATE TRIGGER upload_outbox_notify AFTER INSERT ON upload_outbox"
     " FOR EACH STATEMENT EXECUTE FUNCTION upload_outbox_notify()"
 )
+_IS_ON = text(
+    "SELECT 1 FROM pg_trigger WHERE tgname = 'upload_outbox_notify'"
+    " AND tgrelid = CAST('upload_outbox' AS regclass)"
+)
 
 
 def switch(engine: Engine, *, on: bool) -> None:
     """Make inserts notify, or leave them alone. Idempotent."""
     with engine.begin() as connection:
+        # Already so: the statements below would wait for every transaction on the table.
+        if (connection.execute(_IS_ON).first() is not None) is on:
+            return
         connection.execute(text("DROP TRIGGER IF EXISTS upload_outbox_notify ON upload_outbox"))
         if on:
             connection.execute(_FUNCTION)
