@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types imports coverage demo up clean
+.PHONY: help setup test check lint types imports coverage demo bench bench-setup up clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -42,9 +42,23 @@ coverage: setup ## Branch coverage of the pure core: 100 % or red
 demo: setup ## Run the main job for real: S3 well, S3 down, both clouds down
 	$(BIN)/python -m demo
 
+bench: bench-setup ## Measure beside the peers (25 minutes; QUICK=1 ends within 45 s)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+bench-setup: setup .bench/complete ## Install the peers that are measured against, into .bench
+
+.bench/complete: bench/requirements.txt bench/package.json
+	test -x .bench/venv/bin/python || $(PYTHON) -m venv .bench/venv
+	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r bench/requirements.txt
+	mkdir -p .bench/npm && cp bench/package.json .bench/npm/
+	npm install --prefix .bench/npm --silent --no-audit --no-fund || \
+		echo "without npm, graphile-worker is left out"
+	@touch $@
+
 up: setup ## Run the daemon with the settings of .env
 	@test -f .env || { echo "no .env: copy systemd/outhaul.env.example to .env and fill it in"; exit 1; }
 	set -a && . ./.env && set +a && $(BIN)/outhaul db upgrade && exec $(BIN)/outhaul run
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""How fast outhaul is, beside the tools that people would use instead. See README.md."""
