@@ -45,8 +45,6 @@ def test_two_daemons_do_every_job_once(deployment: Deployment) -> None:
     )
     assert sum(share["jobs"] for share in shares) == count
     assert len(shares) == 2
-    # SQLite's lock is not fair, and the whole is over in two seconds.
-    assert min(share["jobs"] for share in shares) > count / 100
 
 
 def _unfinished(deployment: Deployment) -> int:
